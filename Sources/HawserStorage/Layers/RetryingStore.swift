@@ -1,0 +1,100 @@
+public import HawserFormat
+
+/// Repeats requests that failed for reasons that pass: the only layer that does.
+///
+/// Never repeated: errors that are not marked as retryable, errors of other types, cancellation.
+///
+/// After a `put` has failed it is not known whether the object was stored: the answer may have been lost. So before it
+/// is sent again, `head` is asked, and an object of the same length counts as created by this call (for a key that
+/// does not name a hash: only when its bytes are the same, otherwise this throws `conflict`).
+///
+/// Place it outside of `LimitedStore`, so that a request that pauses holds no slot.
+public struct RetryingStore: ObjectStore {
+    private let base: any ObjectStore
+    private let policy: RetryPolicy
+    private let stopwatch: Stopwatch
+    private let random: @Sendable () -> Double
+    private let onRetry: @Sendable (RetryEvent) -> Void
+
+    /// - Parameters:
+    ///   - random: gives numbers in 0..<1.
+    ///   - onRetry: is told before each pause; must not block.
+    public init(
+        _ base: any ObjectStore,
+        policy: RetryPolicy = RetryPolicy(),
+        clock: any Clock<Duration> = ContinuousClock(),
+        random: @escaping @Sendable () -> Double = { .random(in: 0..<1) },
+        onRetry: @escaping @Sendable (RetryEvent) -> Void = { _ in }
+    ) {
+        self.base = base
+        self.policy = policy
+        stopwatch = Stopwatch(clock)
+        self.random = random
+        self.onRetry = onRetry
+    }
+
+    public func put(_ key: ObjectKey, _ bytes: [UInt8], sha256: ObjectName) async throws -> PutResult {
+        var isRepeated = false
+        return try await retrying(.put) {
+            guard isRepeated else {
+                isRepeated = true
+                return try await base.put(key, bytes, sha256: sha256)
+            }
+            if try await isStored(key, bytes) { return .created }
+            switch try await base.put(key, bytes, sha256: sha256) {
+            case .created: return .created
+            case .existed: return try await isStored(key, bytes) ? .created : .existed
+            }
+        }
+    }
+
+    private func isStored(_ key: ObjectKey, _ bytes: [UInt8]) async throws -> Bool {
+        guard let info = try await base.head(key) else { return false }
+        guard key.name == nil else {
+            if info.length == bytes.count { return true }
+            throw HawserError(
+                .damaged,
+                "The storage holds \(info.length) bytes of an object of \(bytes.count). Run `hawser check`.",
+                place: key.path
+            )
+        }
+        if info.length == bytes.count, try await base.get(key, range: nil) == bytes { return true }
+        throw HawserError(.conflict, "Another object of this name exists.", place: key.path)
+    }
+
+    public func get(_ key: ObjectKey, range: Range<Int>?) async throws -> [UInt8] {
+        try await retrying(.get) { try await base.get(key, range: range) }
+    }
+
+    public func head(_ key: ObjectKey) async throws -> ObjectInfo? {
+        try await retrying(.head) { try await base.head(key) }
+    }
+
+    public func list(prefix: String, after: ObjectKey?, limit: Int) async throws -> [ObjectInfo] {
+        try await retrying(.list) { try await base.list(prefix: prefix, after: after, limit: limit) }
+    }
+
+    public func delete(_ keys: [ObjectKey]) async throws {
+        try await retrying(.delete) { try await base.delete(keys) }
+    }
+
+    private func retrying<Result>(
+        _ operation: StoreOperation,
+        _ attempt: () async throws -> Result
+    ) async throws -> Result {
+        let start = stopwatch.elapsed()
+        var state = RetryState(policy: policy)
+        while true {
+            do {
+                return try await attempt()
+            } catch {
+                let elapsed = stopwatch.elapsed() - start
+                guard let pause = state.pause(after: error, elapsed: elapsed, random: random()),
+                    let cause = error as? HawserError
+                else { throw error }
+                onRetry(RetryEvent(operation: operation, attempts: state.attempts, pause: pause, error: cause))
+                try await stopwatch.sleep(pause)
+            }
+        }
+    }
+}
