@@ -1,0 +1,101 @@
+import AsyncHTTPClient
+import HawserFormat
+import HawserStorage
+import NIOCore
+import NIOHTTP1
+
+/// Sends signed requests and takes their answers in: the only place of the store where bytes move.
+struct S3Transport: Sendable {
+    let client: HTTPClient
+    // The client fails requests that wait for a connection as long as making one may take. So they wait here.
+    private let slots: AsyncSemaphore
+    private let watch: ProgressWatch
+
+    init(client: HTTPClient, connections: Int, idleTimeout: Duration, clock: any Clock<Duration>) {
+        self.client = client
+        slots = AsyncSemaphore(total: connections)
+        watch = ProgressWatch(limit: idleTimeout, clock: clock)
+    }
+
+    /// - Parameters:
+    ///   - sign: makes the request when its turn has come, so that its signature is fresh.
+    ///   - plan: what is done with the body of a success; other answers are kept up to a limit.
+    @concurrent
+    func send(
+        to location: S3Location,
+        body: [UInt8],
+        sign: @escaping @Sendable () async throws -> S3SignedRequest,
+        plan: @escaping @Sendable (S3AnswerHead) throws -> S3BodyPlan
+    ) async throws -> (S3Answer, S3SignedRequest) {
+        try await slots.withTaken {
+            let signed = try await sign()
+            let request = Self.request(signed.request, at: location)
+            let answer = try await watch.run { note in
+                do {
+                    return try await exchange(request, body, plan, note)
+                } catch {
+                    try Task.checkCancellation()
+                    throw transportError(error)
+                }
+            }
+            return (answer, signed)
+        }
+    }
+
+    private static func request(_ signed: SigV4Request, at location: S3Location) -> HTTPClientRequest {
+        var request = HTTPClientRequest(url: location.url(signed.target))
+        request.method = HTTPMethod(rawValue: signed.method)
+        request.headers = HTTPHeaders([("host", signed.host), ("user-agent", "hawser")] + signed.headers)
+        return request
+    }
+
+    private func exchange(
+        _ request: HTTPClientRequest,
+        _ body: [UInt8],
+        _ plan: @Sendable (S3AnswerHead) throws -> S3BodyPlan,
+        _ note: ProgressWatch.Note
+    ) async throws -> S3Answer {
+        var request = request
+        if !body.isEmpty {
+            request.body = .stream(UploadBody(bytes: body, note: note), length: .known(Int64(body.count)))
+        }
+        // The watch knows no deadline, only standstill.
+        let response = try await client.execute(request, deadline: .distantFuture)
+        note()
+        let head = S3AnswerHead(status: Int(response.status.code), headers: response.headers)
+        var reader = S3BodyReader(try head.isSuccess ? plan(head) : .beginning(Self.longestError))
+        for try await buffer in response.body {
+            note()
+            if try reader.add(buffer.readableBytesView) { break }
+        }
+        return S3Answer(head: head, body: try reader.finish())
+    }
+
+    // Errors of S3 have some hundred bytes; what is longer is somebody's web page, of which the beginning will do.
+    private static let longestError = 32 << 10
+}
+
+/// The bytes of an upload, piece by piece as the connection takes them: so the array is never there twice.
+private struct UploadBody: AsyncSequence, Sendable {
+    // Large enough for the hop from task to event loop not to count, small enough to be progress on a slow link.
+    static let pieceLength = 128 << 10
+
+    let bytes: [UInt8]
+    let note: ProgressWatch.Note
+
+    func makeAsyncIterator() -> Iterator { Iterator(bytes: bytes, note: note) }
+
+    struct Iterator: AsyncIteratorProtocol {
+        let bytes: [UInt8]
+        let note: ProgressWatch.Note
+        var offset = 0
+
+        mutating func next() async -> ByteBuffer? {
+            note()
+            guard offset < bytes.count else { return nil }
+            let end = Swift.min(offset + UploadBody.pieceLength, bytes.count)
+            defer { offset = end }
+            return ByteBuffer(bytes: bytes[offset..<end])
+        }
+    }
+}

@@ -1,0 +1,58 @@
+import HawserFormat
+import HawserStorage
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#elseif canImport(Darwin)
+    import Darwin
+#endif
+
+/// Files of settings and tokens, read as a whole.
+enum SmallFile {
+    // Such files have some kilobytes; a variable may point at something else by mistake.
+    private static let limit = 1 << 20
+
+    /// - Parameter what: for messages, such as `the credentials file`.
+    /// - Returns: `nil` when there is no such file.
+    /// - Throws: `accessDenied` when it can't be read.
+    static func text(_ path: String, what: String) async throws -> String? {
+        try await BlockingExecutor.shared.run { () throws -> String? in
+            let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+            guard descriptor >= 0 else {
+                if errno == ENOENT || errno == ENOTDIR { return nil }
+                throw failure(what, path)
+            }
+            defer { close(descriptor) }
+            guard let bytes = read(descriptor, limit: limit) else { throw failure(what, path) }
+            guard bytes.count <= limit else {
+                throw HawserError(.accessDenied, "The file is too long to be \(what).", place: path)
+            }
+            return String(decoding: bytes, as: UTF8.self)
+        }
+    }
+
+    /// Everything up to the end, or a little more than `limit`; `nil` when reading fails. Blocks.
+    static func read(_ descriptor: CInt, limit: Int) -> [UInt8]? {
+        var bytes: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 16 << 10)
+        while bytes.count <= limit {
+            let count = systemRead(descriptor, &buffer, buffer.count)
+            if count < 0, errno == EINTR { continue }
+            guard count >= 0 else { return nil }
+            if count == 0 { break }
+            bytes += buffer[..<count]
+        }
+        return bytes
+    }
+
+    private static func failure(_ what: String, _ path: String) -> HawserError {
+        HawserError(.accessDenied, "\(what) can't be read: \(String(cString: strerror(errno))).", place: path)
+    }
+}
+
+// Inside of `SmallFile` its own `read` hides the system's.
+private func systemRead(_ descriptor: CInt, _ buffer: UnsafeMutableRawPointer, _ count: Int) -> Int {
+    read(descriptor, buffer, count)
+}
