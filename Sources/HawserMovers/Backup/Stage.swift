@@ -1,0 +1,69 @@
+import Synchronization
+
+/// The stages of a backup, in the order of the flow.
+public enum BackupStage: String, Sendable, CaseIterable {
+    case walk, read, hash, compress, encrypt, upload
+}
+
+/// How long a stage's workers were at work, to find the one that limits the speed.
+final class StageMeter: Sendable {
+    let stage: BackupStage
+    /// The most workers at a time.
+    let width: Int
+    private let nanoseconds = Atomic<Int64>(0)
+
+    init(_ stage: BackupStage, width: Int) {
+        self.stage = stage
+        self.width = width
+    }
+
+    func measure<Result>(_ work: () async throws -> Result) async rethrows -> Result {
+        let start = ContinuousClock.now
+        defer {
+            let time = ContinuousClock.now - start
+            nanoseconds.wrappingAdd(
+                time.components.seconds * 1_000_000_000 + time.components.attoseconds / 1_000_000_000,
+                ordering: .relaxed
+            )
+        }
+        return try await work()
+    }
+
+    /// Of one worker's time, in seconds.
+    var busySeconds: Double { Double(nanoseconds.load(ordering: .relaxed)) / 1e9 / Double(width) }
+}
+
+/// One stage: a single task iterates over `input` and hands elements to at most `meter.width` child tasks.
+///
+/// - Parameter measured: false when the work also waits, and so measures its busy parts itself.
+///
+/// The order of the results is not that of the input: whoever needs it restores it. The stream between two stages has
+/// no bound of its own; what flows is bounded by the job's byte budget.
+func runStage<Input: Sendable>(
+    _ meter: StageMeter,
+    over input: AsyncStream<Input>,
+    on executor: (any TaskExecutor)? = nil,
+    measured: Bool = true,
+    _ work: @escaping @Sendable (Input) async throws -> Void
+) async throws {
+    try await withThrowingTaskGroup(of: Void.self) { group in
+        var running = 0
+        for await element in input {
+            if running >= meter.width {
+                try await group.next()
+                running -= 1
+            }
+            group.addTask(executorPreference: executor) {
+                if measured {
+                    try await meter.measure { try await work(element) }
+                } else {
+                    try await work(element)
+                }
+            }
+            running += 1
+        }
+        try await group.waitForAll()
+    }
+    // A cancelled stream ends like a finished one.
+    try Task.checkCancellation()
+}

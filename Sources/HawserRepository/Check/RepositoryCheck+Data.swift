@@ -1,0 +1,176 @@
+import HawserFormat
+import HawserStorage
+import HawserTransfer
+
+/// What reading a whole pack showed.
+private struct PackVerdict: Sendable {
+    var number: UInt32
+    var pack: PackReference
+    /// Bytes that were read.
+    var length = 0
+    var isGone = false
+    /// Why the pack is not what its name says.
+    var error: HawserError?
+    /// Its footer can't be read, so its blobs are those of the index.
+    var needsRecords = false
+    /// The index says something else than the footer.
+    var disagreement: HawserError?
+    var badBlobs: [ChunkID] = []
+}
+
+extension RepositoryCheck {
+    /// Reads packs whole: hash, footer, and every blob down to the hash that it is called by.
+    func readData(_ fresh: Repository, _ damage: inout CheckDamage, _ log: inout CheckLog) async throws {
+        let packs = fresh.index.packs
+        var numbers: [ObjectKey: UInt32] = [:]
+        for (number, pack) in packs.enumerated() where damage.packs[UInt32(number)] == nil {
+            numbers[pack.key] = UInt32(number)
+        }
+        let chosen = choose(of: packs.filter { numbers[$0.key] != nil })
+        if chosen.isEmpty { return }
+        log.report(.began(.data))
+        let counts = try fresh.index.chunkCounts()
+        let total = chosen.reduce(0) { $0 + UInt64($1.length) }
+        // Enough for the largest pack, whatever was asked for.
+        let budget = ByteBudget(total: max(memory, chosen.reduce(0) { max($0, Int($1.length)) }))
+        var unclear: [PackVerdict] = []
+        let places = chosen.compactMap { pack in numbers[pack.key].map { (pack: pack, number: $0) } }
+        try await withBoundedTasks(over: places, width: Parallelism.cores + 2) { place in
+            try await budget.withReservation(Int(place.pack.length)) {
+                try await Self.read(place.pack, place.number, chunkCount: counts[Int(place.number)], fresh)
+            }
+        } take: { verdict in
+            log.summary.packsRead += 1
+            log.summary.bytesRead += UInt64(verdict.length)
+            log.report(
+                .read(
+                    packs: log.summary.packsRead,
+                    bytes: log.summary.bytesRead,
+                    ofPacks: chosen.count,
+                    ofBytes: total
+                )
+            )
+            if verdict.needsRecords { unclear.append(verdict) } else { Self.note(verdict, &damage, &log) }
+        }
+        let records = try fresh.index.records(inPacks: Set(unclear.map(\.number)))
+        for var verdict in unclear {
+            try await budget.withReservation(Int(verdict.pack.length)) {
+                do {
+                    let bytes = try await fresh.target.fetch(verdict.pack.key, range: nil)
+                    Self.open(records[verdict.number] ?? [], of: bytes, &verdict, fresh)
+                } catch let error as HawserError where !error.isRetryable {
+                    verdict.error = verdict.error ?? error
+                }
+            }
+            Self.note(verdict, &damage, &log)
+        }
+    }
+
+    private func choose(of packs: [PackReference]) -> [PackReference] {
+        switch data {
+        case .none: return []
+        case .all: return packs
+        case .subset(let subset):
+            var generator = SystemRandomNumberGenerator()
+            return subset.choose(of: packs, using: &generator)
+        }
+    }
+
+    private static func read(
+        _ pack: PackReference,
+        _ number: UInt32,
+        chunkCount: Int,
+        _ fresh: Repository
+    ) async throws -> PackVerdict {
+        var verdict = PackVerdict(number: number, pack: pack)
+        let bytes: [UInt8]
+        do {
+            bytes = try await fresh.target.fetch(pack.key, range: nil)
+        } catch let error as HawserError where !error.isRetryable {
+            verdict.isGone = error.code == .notFound
+            verdict.error = error
+            return verdict
+        }
+        verdict.length = bytes.count
+        if ObjectName(hashOf: bytes) != pack.name {
+            verdict.error = HawserError(
+                .damaged,
+                "The pack's bytes are not those that its name says.",
+                place: pack.key.path
+            )
+        }
+        do {
+            let records = try Repository.checked(
+                PackReader.footer(of: bytes, kind: pack.kind, sealer: fresh.objects)
+            ).records
+            if let difference = difference(records, number, chunkCount: chunkCount, fresh.index) {
+                verdict.disagreement = HawserError(.damaged, difference, place: pack.key.path)
+            }
+            open(records, of: bytes, &verdict, fresh)
+        } catch var error as HawserError {
+            error.place = pack.key.path
+            verdict.error = verdict.error ?? error
+            verdict.needsRecords = true
+        }
+        return verdict
+    }
+
+    private static func difference(
+        _ records: [BlobRecord],
+        _ number: UInt32,
+        chunkCount: Int,
+        _ index: ChunkIndex
+    ) -> String? {
+        let absent = records.count { record in
+            !index.findAll(record.id).contains(IndexRecord(blob: record, packNumber: number))
+        }
+        if absent > 0 { return "The index does not have \(absent) of the pack's \(records.count) chunks." }
+        if chunkCount != records.count {
+            return "The index names \(chunkCount) chunks of a pack that has \(records.count)."
+        }
+        return nil
+    }
+
+    private static func open(
+        _ records: [BlobRecord],
+        of bytes: [UInt8],
+        _ verdict: inout PackVerdict,
+        _ fresh: Repository
+    ) {
+        let compressor = Compressor(method: .off)
+        for record in records {
+            let end = Int(record.offset) + Int(record.storedLength)
+            guard end <= bytes.count else {
+                verdict.badBlobs.append(record.id)
+                continue
+            }
+            do {
+                _ = try fresh.open(
+                    bytes[Int(record.offset)..<end],
+                    record,
+                    with: compressor,
+                    place: verdict.pack.key
+                )
+            } catch {
+                verdict.badBlobs.append(record.id)
+                if verdict.error == nil {
+                    verdict.error =
+                        error as? HawserError
+                        ?? HawserError(.damaged, "A chunk can't be opened.", place: verdict.pack.key.path)
+                }
+            }
+        }
+    }
+
+    private static func note(_ verdict: PackVerdict, _ damage: inout CheckDamage, _ log: inout CheckLog) {
+        let key = verdict.pack.key.path
+        if let disagreement = verdict.disagreement { log.add(key, disagreement, remedy: .repairIndex) }
+        guard let error = verdict.error else { return }
+        let finding = log.add(key, error, remedy: verdict.isGone ? .repairIndex : .repairPacks)
+        if verdict.length == 0 {
+            damage.packs[verdict.number] = CheckDamage.Pack(finding: finding, available: 0)
+        }
+        for id in verdict.badBlobs { damage.blobs[id] = finding }
+        if !verdict.badBlobs.isEmpty { damage.packsOfBlobs.insert(verdict.number) }
+    }
+}

@@ -1,0 +1,70 @@
+import HawserFormat
+import HawserStorage
+import HawserTransfer
+
+extension RepositoryCheck {
+    /// Every snapshot needs refs that name all its packs: what they don't name can be deleted at any time.
+    func checkRefs(
+        _ snapshots: [StoredSnapshot],
+        _ graph: CheckGraph,
+        _ index: ChunkIndex,
+        _ log: inout CheckLog
+    ) async throws {
+        let ids = Set(snapshots.map(\.id))
+        var keys: [ObjectName: [ObjectKey]] = [:]
+        for try await info in repository.target.list(.refs) {
+            if let id = info.key.snapshot, ids.contains(id) { keys[id, default: []].append(info.key) }
+        }
+        let packs = index.packs
+        let repository = repository
+        for stored in snapshots {
+            var named: Set<PackReference> = []
+            var isReadable = false
+            for key in keys[stored.id] ?? [] {
+                do {
+                    named.formUnion(try await repository.resolvedRefs(key))
+                    isReadable = true
+                } catch let error as HawserError {
+                    try log.addUnlessGone(key, error, remedy: .repairSnapshots)
+                }
+            }
+            guard isReadable else {
+                // Forgotten since the check began.
+                if try await repository.target.head(.named(.snapshot, stored.id)) == nil { continue }
+                let error = HawserError(
+                    .damaged,
+                    "The snapshot has no refs that can be read. Nothing of the repository is deleted while it is so."
+                )
+                log.add(ObjectKind.refs.prefix + stored.id.hex + "/", error, remedy: .repairSnapshots)
+                continue
+            }
+            let unnamed = unnamedPacks(TreeNode(root: stored.snapshot.root), graph, packs, named)
+            if let first = unnamed.first {
+                let error = HawserError(
+                    .damaged,
+                    "The snapshot's refs do not name \(unnamed.count) packs that it needs, such as \(first.key): "
+                        + "pruning could delete them."
+                )
+                log.add(ObjectKind.refs.prefix + stored.id.hex + "/", error, remedy: .repairSnapshots)
+            }
+        }
+    }
+
+    private func unnamedPacks(
+        _ root: TreeNode,
+        _ graph: CheckGraph,
+        _ packs: [PackReference],
+        _ named: Set<PackReference>
+    ) -> [PackReference] {
+        guard let root = graph.number(of: root.key) else { return [] }
+        let isNamed = packs.map(named.contains)
+        var unnamed: Set<UInt32> = []
+        graph.forEachNode(from: root) { node in
+            for pack in node.packs where !isNamed[Int(pack)] { unnamed.insert(pack) }
+            for copies in node.copies where !copies.contains(where: { isNamed[Int($0)] }) {
+                unnamed.insert(copies[0])
+            }
+        }
+        return unnamed.map { packs[Int($0)] }.sorted { $0.name < $1.name }
+    }
+}

@@ -1,0 +1,98 @@
+import HawserFormat
+import HawserStorage
+import HawserTransfer
+
+extension Pruner {
+    /// Goes through all trees and decides about every pack.
+    func makePlan(
+        _ state: inout State,
+        _ verdict: RefsCatalog.Verdict,
+        _ fresh: Repository
+    ) async throws -> (PackFacts, PrunePlan, UsedChunks) {
+        var facts = PackFacts(state.table)
+        for place in 0..<state.table.count {
+            let stored = state.table.stored[place].map { Timestamp(seconds: $0) }
+            facts.old[place] = isOlder(stored, than: options.grace.candidateAge)
+        }
+        for objects in verdict.living.values {
+            for object in objects { facts.named.formUnion(object.packs) }
+        }
+        for object in verdict.unclear { facts.unclear.formUnion(object.packs) }
+        for pack in state.marks.flatMap(\.packs) {
+            if let place = state.table.place(of: pack) { facts.condemned[place] = true }
+        }
+
+        report(PruneProgress(phase: .marking))
+        var used = try UsedChunks(fresh.index, cache: fresh.cache)
+        let report = report
+        var (missing, isWhole) = try await used.markTrees(roots(state), in: fresh) { nodes in
+            report(PruneProgress(phase: .marking, done: UInt64(nodes)))
+        }
+        for checkpoint in state.checkpoints.values {
+            for (id, _) in checkpoint.fileInWork?.entry.dataChunks ?? [] where try used.mark(id) == .absent {
+                missing += 1
+            }
+        }
+        if state.hasUnreadableSnapshots { isWhole = false }
+        let places = fresh.index.packs.map { state.table.place(of: $0) }
+        let counts = try facts.count(used, places: places)
+        state.summary.usedChunks = counts.chunks
+        state.summary.usedBytes = counts.bytes
+        state.summary.missingChunks = missing + counts.lost
+        state.summary.treesAreDamaged = !isWhole
+        let plan = PrunePlan(
+            facts,
+            maxUnused: options.maxUnused,
+            smallBelow: { isMetadata in
+                // A quarter of what writers make: four such packs are one.
+                let size =
+                    isMetadata
+                    ? PackLayout.metadataSize
+                    : PackLayout.dataSize(storedBytes: state.summary.packs.bytes, memory: options.memory)
+                return UInt32(size / 4)
+            },
+            canRewrite: isWhole
+        )
+        state.summary.unusedBytesLeft = plan.unusedBytesLeft
+        return (facts, plan, used)
+    }
+
+    private func roots(_ state: State) -> [TreeNode] {
+        state.snapshots.map { TreeNode(root: $0.snapshot.root) }
+            + state.checkpoints.values.flatMap { checkpoint in
+                (checkpoint.prefix.map { [TreeNode(root: $0.root)] } ?? [])
+                    + (checkpoint.fileInWork?.entry.nodes ?? [])
+            }
+    }
+
+    /// What a dry run tells.
+    func describe(_ plan: PrunePlan, _ facts: PackFacts, _ state: inout State) {
+        for place in plan.useless + plan.rewritten where !facts.condemned[place] {
+            state.summary.marked.add(state.table.packs[place])
+        }
+        for place in plan.rewritten { state.summary.rewritten.add(state.table.packs[place]) }
+        state.summary.movedBytes = plan.movedBytes
+        for place in facts.condemned.places {
+            let pack = state.table.packs[place]
+            let isDue = state.marks.contains { mark in
+                isOlder(mark.since, than: options.grace.deletionDelay) && mark.packs.contains { $0.name == pack.name }
+            }
+            if isDue, !facts.named[place], !facts.unclear[place] {
+                state.summary.deleted.add(pack)
+            } else {
+                state.summary.waiting.add(pack)
+            }
+        }
+    }
+
+    func countWaiting(_ state: inout State) {
+        var counted = state.deleted
+        for mark in state.marks {
+            for pack in mark.packs where state.table.place(of: pack) != nil && counted.insert(pack.key).inserted {
+                state.summary.waiting.add(pack)
+                let end = Timestamp(seconds: mark.since.seconds + options.grace.deletionDelay.components.seconds)
+                state.summary.waitingUntil = max(state.summary.waitingUntil ?? end, end)
+            }
+        }
+    }
+}

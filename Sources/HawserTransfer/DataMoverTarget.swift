@@ -1,0 +1,34 @@
+public import HawserFormat
+public import HawserStorage
+
+/// Where the source side sends sealed objects and fetches them from: directly the storage, or a gateway.
+///
+/// Errors are `HawserError`s, or `CancellationError` when the task is cancelled.
+public protocol DataMoverTarget: Sendable {
+    /// How it is best used.
+    var access: StorageAccess { get }
+
+    /// Durable when it returns. May be called from many tasks; the target bounds how many uploads run.
+    ///
+    /// Throws `quotaExceeded` and `storageFull` when there is no room, `damaged` or `conflict` when the storage holds
+    /// another object under this key.
+    func store(_ object: SealedObject) async throws -> StoreReceipt
+
+    /// - Parameter range: `nil` for the whole object; not empty, in bytes.
+    func fetch(_ key: ObjectKey, range: Range<Int>?) async throws -> [UInt8]
+
+    /// `nil` when there is no such object.
+    func head(_ key: ObjectKey) async throws -> ObjectInfo?
+
+    /// All objects whose path begins with `prefix`, in ascending order of their keys.
+    func list(prefix: String) -> ObjectListing
+
+    /// Deletes, or asks the provider to, as he decides.
+    func delete(_ keys: [ObjectKey]) async throws
+}
+
+extension DataMoverTarget {
+    public var access: StorageAccess { .local }
+
+    public func list(_ kind: ObjectKind) -> ObjectListing { list(prefix: kind.prefix) }
+}

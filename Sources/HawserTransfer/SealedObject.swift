@@ -1,0 +1,37 @@
+public import HawserFormat
+public import HawserStorage
+
+/// What passes between the movers: the whole bytes of an object, under their name.
+///
+/// Whoever makes one has computed `sha256` from `bytes`; it is not computed again on the way, but the storage checks it
+/// where it can.
+public struct SealedObject: Sendable {
+    public let key: ObjectKey
+    public let bytes: [UInt8]
+    /// Of `bytes`.
+    public let sha256: ObjectName
+
+    public init(key: ObjectKey, bytes: [UInt8], sha256: ObjectName) {
+        self.key = key
+        self.bytes = bytes
+        self.sha256 = sha256
+    }
+
+    /// Bytes.
+    public var length: Int { bytes.count }
+}
+
+/// The word of the storage that an object is durable.
+public struct StoreReceipt: Hashable, Sendable {
+    public let key: ObjectKey
+    /// As the storage confirmed it, bytes.
+    public let length: Int
+    /// Whether this call created the object or found it.
+    public let result: PutResult
+
+    public init(key: ObjectKey, length: Int, result: PutResult) {
+        self.key = key
+        self.length = length
+        self.result = result
+    }
+}

@@ -1,0 +1,90 @@
+import HawserFormat
+import HawserMovers
+import HawserRepository
+import HawserStorage
+import HawserTesting
+import Synchronization
+import Testing
+
+@Suite("Packs that are marked for deletion while a backup runs")
+struct CondemnedTests {
+    private static let nodes = (0..<6).map {
+        GeneratedNode("/data/\($0)", .file, [.noise(seed: UInt64($0), length: 900_000)])
+    }
+
+    /// That the last snapshot is whole without what was marked: the packs are deleted as a prune would.
+    private func expectWholeWithout(_ packs: [ObjectKey], _ fixture: PipelineFixture, _ summary: BackupSummary)
+        async throws
+    {
+        try await fixture.memory.delete(packs)
+        try await fixture.expect(GeneratedSource(Self.nodes).nodes, in: summary)
+    }
+
+    @Test("Marked before the run: stored again")
+    func before() async throws {
+        try await PipelineFixture.with { fixture in
+            try await fixture.backUp(GeneratedSource(Self.nodes))
+            let packs = try await fixture.keys(.dataPack) + fixture.keys(.metadataPack)
+            try await fixture.condemn(packs)
+            let source = GeneratedSource(Self.nodes)
+            let summary = try await fixture.backUp(source)
+            try await expectWholeWithout(packs, fixture, summary)
+        }
+    }
+
+    @Test("Marked while the run is reading: noticed at the commit, stored again, and counted once")
+    func during() async throws {
+        try await PipelineFixture.with { fixture in
+            try await fixture.backUp(GeneratedSource(Self.nodes))
+            let packs = try await fixture.keys(.dataPack) + fixture.keys(.metadataPack)
+            let isDone = Mutex(false)
+            var unreadable = GeneratedNode("/data/x")
+            unreadable.problem = HawserError(.accessDenied, "no")
+            let source = GeneratedSource(
+                Self.nodes + [unreadable],
+                visited: { path in
+                    guard path == Self.nodes[5].entry.path else { return }
+                    let isFirst = isDone.withLock { done in
+                        defer { done = true }
+                        return !done
+                    }
+                    if isFirst { try await fixture.condemn(packs) }
+                }
+            )
+            let summary = try await fixture.backUp(source)
+            #expect(summary.files.total == 6 && summary.filesProcessed == 6)
+            #expect(summary.problemCount == 1)
+            try await expectWholeWithout(packs, fixture, summary)
+        }
+    }
+
+    @Test("Marked between the refs and the snapshot: the snapshot is not written with them")
+    func atCommit() async throws {
+        try await PipelineFixture.with { fixture in
+            let gate = Gate()
+            fixture.store.add(Fault(.holdAnswer(gate), on: .put, keys: .kind(.refs)))
+            let job = Task { try await fixture.backUp(GeneratedSource(Self.nodes)) }
+            try await gate.waitForArrivals(1)
+            let packs = try await fixture.keys(.dataPack) + fixture.keys(.metadataPack)
+            try await fixture.condemn(packs)
+            gate.open()
+            try await expectWholeWithout(packs, fixture, job.value)
+            #expect(try await fixture.keys(.snapshot).count == 1)
+        }
+    }
+
+    @Test("Marked at each commit: an end after three attempts, and no snapshot")
+    func again() async throws {
+        try await PipelineFixture.with { fixture in
+            let source = GeneratedSource(Self.nodes)
+            // A collector gone mad.
+            let target = WatchedTarget(base: fixture.target) { key in
+                guard key.kind == .refs else { return }
+                try await fixture.condemn(fixture.keys(.dataPack) + fixture.keys(.metadataPack))
+            }
+            let repository = try await fixture.open(through: target)
+            await expectCode(.pruneInTheWay) { try await fixture.backUp(source, in: repository) }
+            #expect(try await fixture.keys(.snapshot).isEmpty)
+        }
+    }
+}
