@@ -1,0 +1,63 @@
+import AsyncHTTPClient
+import HawserControl
+public import HawserFormat
+import NIOCore
+import NIOHTTP1
+
+#if canImport(FoundationEssentials)
+    public import FoundationEssentials
+#else
+    public import Foundation
+#endif
+
+/// Speaks to the running server for the provider's commands.
+public struct AdminClient: AdminTransport {
+    private let client: HTTPClient
+    private let path: String
+
+    /// - Parameter socket: path of the server's admin socket.
+    public static func withClient<Result>(
+        socket: String,
+        _ body: (AdminClient) async throws -> Result
+    ) async throws -> Result {
+        try await HTTPClient.withHTTPClient { client in
+            try await body(AdminClient(client: client, path: socket))
+        }
+    }
+
+    // A command that lists a storage takes its time.
+    private static let timeout = TimeAmount.minutes(30)
+
+    /// - Throws: the server's own error; `noServer` when none answers there.
+    public func perform(_ operation: String, _ body: Data) async throws -> Data {
+        guard let url = URL(httpURLWithSocketPath: path, uri: AdminListener.root + operation) else {
+            throw HawserError(.invalidArgument, "This is no path of a socket.", place: path)
+        }
+        var message = HTTPClientRequest(url: url.absoluteString)
+        message.method = .POST
+        message.headers.add(name: "content-type", value: "application/json")
+        message.body = .bytes(ByteBuffer(bytes: body))
+        do {
+            let response = try await client.execute(message, timeout: Self.timeout)
+            let answer = try await response.body.collect(upTo: AdminListener.largestRequest * 4)
+            guard response.status == .ok else {
+                throw try RequestReader.decode(ControlProblem.self, answer).error
+            }
+            return Data(answer.readableBytesView)
+        } catch let error as HawserError {
+            throw error
+        } catch {
+            throw HawserError(
+                .noServer,
+                "The server does not answer on its admin socket. Is `hawser-provider serve` running?",
+                place: path,
+                cause: error
+            )
+        }
+    }
+}
+
+extension HawserError.Code {
+    /// No server answers on the admin socket.
+    public static let noServer = Self("no_server")
+}

@@ -1,0 +1,153 @@
+import HTTPTypes
+import HawserNetwork
+import HummingbirdCore
+import Logging
+import NIOCore
+import NIOSSL
+import Synchronization
+
+/// One connection of a client, as the service sees it.
+final class ControlConnection: ServerChildChannelValue {
+    let channel: any Channel
+    let http: HTTP1Channel.Value
+    private let peer: PeerAddress
+
+    fileprivate init(_ http: HTTP1Channel.Value, _ peer: PeerAddress) {
+        self.http = http
+        self.peer = peer
+        channel = http.channel
+    }
+
+    /// The client's, also behind a relay; `nil` for a connection that has ended.
+    var address: IPAddress? { peer.value.withLock { $0 } }
+}
+
+/// Filled in when the first bytes have told whose the connection is, before TLS begins.
+private final class PeerAddress: Sendable {
+    let value = Mutex<IPAddress?>(nil)
+}
+
+/// Sets a connection up: limits, a relay's header, TLS with the certificate of now, HTTP/1.1.
+///
+/// Hummingbird's own TLS channel holds one context for ever, so a renewed certificate could never be shown.
+struct ControlChannel: ServerChildChannel {
+    typealias Responder =
+        @concurrent @Sendable (Request, consuming ResponseWriter, ControlConnection) async throws -> Void
+
+    let limits: ServerLimits
+    let counter: ConnectionCounter
+    let context: @Sendable () -> NIOSSLContext
+    /// Relays, whose connections begin with a header that names the client.
+    let relays: [AddressBlock]
+    let responder: Responder
+
+    func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<ControlConnection> {
+        let peer = PeerAddress()
+        return channel.eventLoop.makeCompletedFuture {
+            try count(channel)
+            // A client that has sent its FIN does not read the answer either.
+            try channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: false)
+            try channel.noticeDeadPeer(within: limits.stalled)
+            let pipeline = channel.pipeline.syncOperations
+            try pipeline.addHandler(
+                ProxyProtocolHandler(relays: relays, timeLimit: TimeAmount(limits.firstHead)) { outcome, channel in
+                    guard case .client(let address, _) = outcome, let client = IPAddress(address) else {
+                        ServerMetrics.refused(.relay)
+                        logger.debug("Connection refused", metadata: ["error": "\(outcome)"])
+                        return
+                    }
+                    peer.value.withLock { $0 = client }
+                    if (try? count(client, channel)) == nil { channel.close(promise: nil) }
+                }
+            )
+            try pipeline.addHandler(NIOSSLServerHandler(context: context()))
+        }.flatMap {
+            http { _, _, _ in }.setup(channel: channel, logger: logger)
+        }.map {
+            ControlConnection($0, peer)
+        }.flatMapErrorThrowing { error in
+            logger.debug("Connection refused", metadata: ["error": "\(error)"])
+            // Nobody else does: NIO forgets a connection whose set-up failed.
+            channel.close(promise: nil)
+            throw error
+        }
+    }
+
+    func handle(value connection: ControlConnection, logger: Logger) async {
+        await http { [responder] request, writer, _ in try await responder(request, writer, connection) }
+            .handle(value: connection.http, logger: logger)
+    }
+
+    private func http(_ respond: @escaping HTTPChannelHandler.Responder) -> HTTP1Channel {
+        HTTP1Channel(
+            responder: respond,
+            configuration: .init(
+                additionalChannelHandlers: [FirstHeadDeadline(TimeAmount(limits.firstHead))],
+                idleTimeout: TimeAmount(limits.idle),
+                httpDecoderConfiguration: .init(
+                    maxHeaderFieldSize: limits.head,
+                    maxHeaderListSize: limits.head,
+                    maxHeaderFieldCount: 64
+                )
+            )
+        )
+    }
+
+    private func count(_ channel: any Channel) throws(ConnectionRefused) {
+        guard counter.enter() else { throw refused(.total) }
+        channel.closeFuture.whenComplete { [counter] _ in counter.leave() }
+    }
+
+    private func count(_ address: IPAddress, _ channel: any Channel) throws(ConnectionRefused) {
+        guard counter.enter(address) else { throw refused(.address) }
+        channel.closeFuture.whenComplete { [counter] _ in counter.leave(address) }
+    }
+
+    private func refused(_ why: ConnectionRefused) -> ConnectionRefused {
+        ServerMetrics.refused(why)
+        return why
+    }
+}
+
+enum ConnectionRefused: String, Error {
+    case total, address, relay
+}
+
+/// Closes a connection on which no request has begun in time; later ones are under the idle time-out.
+private final class FirstHeadDeadline: ChannelInboundHandler, RemovableChannelHandler {
+    typealias InboundIn = NIOAny
+
+    private let time: TimeAmount
+    private var deadline: Scheduled<Void>?
+
+    init(_ time: TimeAmount) {
+        self.time = time
+    }
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        let channel = context.channel
+        deadline = context.eventLoop.scheduleTask(in: time) { channel.close(promise: nil) }
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        deadline?.cancel()
+        deadline = nil
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        deadline?.cancel()
+        deadline = nil
+        context.fireChannelRead(data)
+    }
+}
+
+extension Channel {
+    /// Closes the connection when the other side has acknowledged nothing for so long, though something was sent to it.
+    fileprivate func noticeDeadPeer(within time: Duration) throws {
+        #if os(Linux)
+            // TCP_USER_TIMEOUT (RFC 5482), in milliseconds; the constant is not in Swift's Glibc module.
+            let option = ChannelOptions.Types.SocketOption(level: .tcp, name: .init(rawValue: 18))
+            try syncOptions?.setOption(option, value: .init(time / .milliseconds(1)))
+        #endif
+    }
+}

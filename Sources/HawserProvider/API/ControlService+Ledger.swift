@@ -1,0 +1,66 @@
+import HawserControl
+import HawserFormat
+import Logging
+
+extension ControlService {
+    func lease(_ repository: ControlID, _ session: SessionRecord, _ request: LeaseRequest) async throws -> LeaseAnswer {
+        try Self.checkCount(request.settled.count)
+        let (grant, quota) = try await database.lease(
+            LedgerTarget(session, repository: repository),
+            lease: request.lease,
+            bytes: request.bytes,
+            rate: request.rate,
+            settled: request.settled
+        )
+        return LeaseAnswer(
+            lease: grant?.lease,
+            bytes: grant?.bytes ?? 0,
+            expiresIn: grant.map { Int($0.expiresIn / .seconds(1)) } ?? 0,
+            quota: quota
+        )
+    }
+
+    func commit(_ repository: ControlID, _ session: SessionRecord, _ request: CommitRequest) async throws
+        -> CommitAnswer
+    {
+        try Self.checkCount(request.objects.count)
+        if let snapshot = request.snapshot {
+            guard let key = ObjectKey(snapshot), key.kind == .snapshot || key.kind == .checkpoint else {
+                throw HawserError(.invalidArgument, "This is no key of a snapshot or checkpoint.")
+            }
+        }
+        let (quota, time) = try await database.commit(
+            LedgerTarget(session, repository: repository),
+            request.objects,
+            isSnapshot: request.snapshot != nil
+        )
+        return CommitAnswer(quota: quota, receivedAt: time.seconds)
+    }
+
+    func delete(
+        _ repository: ControlID,
+        _ session: SessionRecord,
+        _ request: DeletionRequest
+    ) async throws -> DeletionAnswer {
+        try Self.checkCount(request.keys.count)
+        // The provider deletes in its own time, so nothing is gone when this is answered.
+        _ = try await database.requestDeletion(
+            LedgerTarget(session, repository: repository),
+            keys: request.keys
+        )
+        logger.info(
+            "Deletion requested",
+            metadata: ["session": "\(session.id)", "repository": "\(repository)", "keys": "\(request.keys.count)"]
+        )
+        return DeletionAnswer(deleted: 0, waiting: request.keys.count)
+    }
+
+    private static func checkCount(_ count: Int) throws {
+        guard count <= ControlAPI.mostKeys else {
+            throw HawserError(
+                .invalidArgument,
+                "A request names at most \(ControlAPI.mostKeys) keys or leases. Send them in several requests."
+            )
+        }
+    }
+}

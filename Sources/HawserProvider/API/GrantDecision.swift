@@ -1,0 +1,123 @@
+import HawserControl
+public import HawserFormat
+
+/// Which way the data of a grant goes: the table of docs/control-protocol.md, 5. A pure function of what the provider has
+/// set, so that a test can walk every row.
+enum GrantDecision: Equatable, Sendable {
+    /// What leaves the provider in direct mode.
+    enum Access: String, CaseIterable, Sendable {
+        /// Temporary credentials, fenced to the folder.
+        case sts
+        /// The storage's own key.
+        case shared
+        /// Presigned requests.
+        case tickets
+        /// Azure's shared access signatures.
+        case sas
+    }
+
+    case direct(Access, reason: String)
+    case gateway(server: String, reason: String)
+    case refused(ControlProblem)
+
+    struct Inputs: Sendable {
+        var mode: ConnectionMode
+        var kind: StorageKind
+        var access: AccessPermissions
+        /// Gateway servers of the repository that can be used now.
+        var gatewayServers: [String]
+        var fallback: Grant.Fallback
+        var purpose: Purpose
+        /// The way that just failed for the tenant.
+        var avoid: ConnectionMode?
+        var hasInsiderProtection: Bool
+        /// Whether other tenants have folders in the same bucket.
+        var isBucketShared: Bool
+        var acceptsSharedBucket: Bool
+        /// What this server can issue.
+        var issuers: Set<Access>
+    }
+
+    init(_ inputs: Inputs) {
+        guard inputs.purpose != .full || !inputs.hasInsiderProtection else {
+            self = .refused(
+                ControlProblem(
+                    .accessDenied,
+                    "Full access would get around the insider protection of this repository. Ask for backup or restore."
+                )
+            )
+            return
+        }
+        switch Self.wanted(inputs) {
+        case .gateway(let reason):
+            self = Self.gateway(inputs, reason)
+        case .direct(let access, let reason):
+            if let problem = Self.objection(to: access, inputs) {
+                self = .refused(problem)
+            } else if inputs.avoid == .direct, inputs.fallback == .gateway {
+                self = Self.gateway(inputs, "the direct way failed")
+            } else if inputs.issuers.contains(access) {
+                self = .direct(access, reason: reason)
+            } else {
+                self = Self.gateway(inputs, "this server can't issue \(access.rawValue) access")
+            }
+        }
+    }
+
+    private enum Wanted {
+        case gateway(String)
+        case direct(Access, String)
+    }
+
+    /// What the settings ask for.
+    private static func wanted(_ inputs: Inputs) -> Wanted {
+        switch (inputs.mode, inputs.kind, inputs.access) {
+        case (.gateway, _, _): .gateway("the repository is set to gateway mode")
+        case (.direct, .compatible, .provider): .gateway("no access permissions: credentials stay with the provider")
+        // Of other kinds, `tickets` is a choice and everything else means the kind's own way.
+        case (.direct, _, .tickets): .direct(.tickets, "presigned requests")
+        case (.direct, .compatible, .sts): .direct(.sts, "temporary credentials of the folder")
+        case (.direct, .compatible, .shared): .direct(.shared, "the storage's own key")
+        case (.direct, .amazon, _): .direct(.sts, "temporary credentials of the folder")
+        // Google has no AssumeRole.
+        case (.direct, .google, _): .direct(.tickets, "presigned requests")
+        case (.direct, .azure, _): .direct(.sas, "shared access signature of the folder")
+        }
+    }
+
+    private static func objection(to access: Access, _ inputs: Inputs) -> ControlProblem? {
+        guard access == .shared, inputs.isBucketShared, !inputs.acceptsSharedBucket else { return nil }
+        return ControlProblem(
+            .accessDenied,
+            "The storage's own key would open the data of other tenants in the same bucket. The provider has to give "
+                + "this repository a bucket of its own, other access permissions, or --accept-shared-bucket."
+        )
+    }
+
+    private static func gateway(_ inputs: Inputs, _ reason: String) -> GrantDecision {
+        guard inputs.avoid != .gateway else {
+            return .refused(
+                ControlProblem(
+                    .noWay,
+                    "The gateway server was not reached, and there is no direct way: \(reason).",
+                    retryAfter: 30
+                )
+            )
+        }
+        guard let server = inputs.gatewayServers.first else {
+            return .refused(
+                ControlProblem(
+                    .noWay,
+                    "Data of this repository has to go through a gateway server (\(reason)), and it has none. The "
+                        + "provider has to name one (`repository update --gateway-server`) or allow direct access."
+                )
+            )
+        }
+        return .gateway(server: server, reason: reason)
+    }
+}
+
+extension HawserError.Code {
+    /// Neither direct nor gateway mode is possible as the provider has set the repository up.
+    public static let noWay = Self("no_way")
+}

@@ -1,0 +1,108 @@
+import HawserControl
+import HawserFormat
+
+#if canImport(FoundationEssentials)
+    public import FoundationEssentials
+#else
+    public import Foundation
+#endif
+
+/// `ca.rotate`: announces a new authority.
+public struct RotateAuthority: Codable, Sendable {
+    public static let operation = "ca.rotate"
+    /// For so many days tenants hear of it before it signs; at least 30.
+    public var days: Int
+
+    public init(days: Int) {
+        self.days = days
+    }
+}
+
+/// The answer to `ca.rotate` and `ca.show`.
+public struct AuthorityStatus: Codable, Sendable {
+    public static let operation = "ca.show"
+    /// DER of the authorities that tenants trust, the one that signs now first.
+    public var authorities: [Data]
+    /// When the server's certificate ends, seconds since 1970. It is renewed before.
+    public var certificateEnds: Double
+    /// When a running rotation takes its next step, seconds since 1970.
+    public var nextStep: Double?
+}
+
+/// All commands: those of the certificates here, the others on the database.
+struct ServerCommands: AdminTransport {
+    let certificates: CertificateKeeper
+    let service: AdminService
+
+    func perform(_ operation: String, _ body: Data) async throws -> Data {
+        switch operation {
+        case AuthorityStatus.operation:
+            return try adminEncoder().encode(status)
+        case RotateAuthority.operation:
+            let days = try JSONDecoder().decode(RotateAuthority.self, from: body).days
+            guard days <= 3650 else { throw HawserError(.invalidArgument, "A rotation takes at most 3650 days.") }
+            try await certificates.rotate(overlap: .seconds(days * 86_400))
+            try await service.database.note(
+                "ca.rotate",
+                subject: "authority",
+                detail: "\(days) days",
+                actor: service.actor
+            )
+            return try adminEncoder().encode(status)
+        default:
+            return try await service.perform(operation, body)
+        }
+    }
+
+    private var status: AuthorityStatus {
+        AuthorityStatus(
+            authorities: certificates.authorities,
+            certificateEnds: certificates.notAfter.timeIntervalSince1970,
+            nextStep: certificates.nextStep?.timeIntervalSince1970
+        )
+    }
+}
+
+extension ConfigurationDatabase {
+    /// Makes the provider's authority and the server's certificate, as `hawser-provider init` does.
+    ///
+    /// - Parameter domain: the server will be `control.<domain>`, for good.
+    /// - Throws: `conflict` when there are certificates for another domain.
+    public func makeCertificates(domain: String) async throws {
+        _ = try await CertificateSource.book(CertificateStorage(self), domain: domain).load(now: Date())
+    }
+
+    /// The domain that certificates were made for; `nil` when there are none.
+    public func certificateDomain() async throws -> String? {
+        try await CertificateStorage(self).load()?.domain
+    }
+
+    /// Makes join strings with the authorities of the database; `nil` where it has none.
+    public func joinStrings() async throws -> AdminService.JoinString? {
+        guard let book = try await CertificateStorage(self).load() else { return nil }
+        return joinStrings(domain: book.domain) { book.authorities }
+    }
+
+    func joinStrings(domain: String, authorities: @escaping @Sendable () -> [Data]) -> AdminService.JoinString {
+        { [self] code, tenant in
+            let allowed = tenant.settings.gateways
+            let gateways = try await gateways()
+                .filter { $0.kind == .relay && (allowed.isEmpty || allowed.contains($0.name)) }
+                .compactMap { GatewayAddress($0.address) }
+            guard !gateways.isEmpty else {
+                throw HawserError(
+                    .notFound,
+                    "Tenants need an address to dial: add a cloud gateway first (`hawser-provider gateway add`), or this "
+                        + "server's own address as one."
+                )
+            }
+            return try JoinString(
+                domain: domain,
+                gateways: gateways,
+                tenant: tenant.name,
+                authorities: authorities(),
+                code: code
+            ).text
+        }
+    }
+}

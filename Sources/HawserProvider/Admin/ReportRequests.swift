@@ -1,0 +1,85 @@
+import HawserControl
+import HawserFormat
+
+/// The daily table: how each tenant stands.
+public struct UsageReport: AdminRequest {
+    public static let operation = "report.tenants"
+
+    public init() {}
+
+    public struct Line: Codable, Sendable, Hashable {
+        public var tenant: String
+        public var repository: String
+        public var isEnabled: Bool
+        /// Bytes; `nil` without a limit.
+        public var quota: Int?
+        /// Subtenants included.
+        public var used: Int
+        public var free: Int?
+        /// More than the quota, by a listing of the storage.
+        public var isOver: Bool
+        public var lastBackup: Moment?
+        public var leaseEnd: Moment?
+    }
+
+    public func run(_ service: AdminService) async throws -> [Line] {
+        let database = service.database
+        let tenants = Dictionary(uniqueKeysWithValues: try await database.tenants().map { ($0.id, $0) })
+        let backups = try await database.lastBackups()
+        return try await database.quotas(of: nil).compactMap { view in
+            guard view.subtenant == nil, let tenant = tenants[view.folder.tenant] else { return nil }
+            return Line(
+                tenant: view.tenant,
+                repository: view.repository,
+                isEnabled: tenant.isEnabled,
+                quota: view.folder.limit,
+                used: view.folder.used,
+                free: view.folder.free,
+                isOver: view.folder.isOver,
+                lastBackup: backups[tenant.id],
+                leaseEnd: tenant.leaseEnd
+            )
+        }
+    }
+}
+
+/// For bills: what each tenant and subtenant had stored in a month (UTC).
+public struct UsageMonth: AdminRequest {
+    public static let operation = "report.month"
+    /// `2026-01`.
+    public var month: String
+
+    public init(month: String) {
+        self.month = month
+    }
+
+    public struct Line: Codable, Sendable, Hashable {
+        public var tenant: String
+        public var subtenant: String?
+        public var repository: String
+        /// Days with samples.
+        public var days: Int
+        /// Bytes, over the days with samples.
+        public var average: Int
+        public var peak: Int
+    }
+
+    public func run(_ service: AdminService) async throws -> [Line] {
+        guard Timestamp(text: month + "-01T00:00:00.000000000Z") != nil else {
+            throw HawserError(.invalidArgument, "A month is such as 2026-01.", place: month)
+        }
+        let days = try await service.database.usage(from: month + "-01", through: month + "-31")
+        let byFolder = Dictionary(grouping: days, by: \.folder)
+        return try await service.database.quotas(of: nil).compactMap { view in
+            guard let days = byFolder[view.folder.id] else { return nil }
+            return Line(
+                tenant: view.tenant,
+                subtenant: view.subtenant,
+                repository: view.repository,
+                days: days.count,
+                average: Int(days.reduce(0.0) { $0 + Double($1.average) } / Double(days.count)),
+                peak: days.map(\.peak).max() ?? 0
+            )
+        }
+    }
+}

@@ -1,0 +1,149 @@
+import HawserControl
+import HawserFormat
+
+public struct GatewayAdd: AdminRequest {
+    public static let operation = "gateway.add"
+    public var name: String
+    public var kind: GatewayRecord.Kind
+    /// `host:port`.
+    public var address: String
+
+    public init(name: String, kind: GatewayRecord.Kind, address: String) {
+        self.name = name
+        self.kind = kind
+        self.address = address
+    }
+
+    public func run(_ service: AdminService) async throws -> GatewayRecord {
+        try await service.database.addGateway(name, kind: kind, address: address, actor: service.actor)
+    }
+}
+
+public struct GatewayList: AdminRequest {
+    public static let operation = "gateway.list"
+
+    public init() {}
+
+    public func run(_ service: AdminService) async throws -> [GatewayRecord] { try await service.database.gateways() }
+}
+
+public struct GatewayRemove: AdminRequest {
+    public static let operation = "gateway.remove"
+    public var gateway: String
+
+    public init(gateway: String) {
+        self.gateway = gateway
+    }
+
+    public func run(_ service: AdminService) async throws -> AdminDone {
+        try await service.database.removeGateway(service.gateway(gateway).id, actor: service.actor)
+        return AdminDone()
+    }
+}
+
+/// The newest first.
+public struct AuditList: AdminRequest {
+    public static let operation = "audit.list"
+    public var limit: Int
+    /// What actions begin with.
+    public var action: String
+
+    public init(limit: Int = 100, action: String = "") {
+        self.limit = limit
+        self.action = action
+    }
+
+    public func run(_ service: AdminService) async throws -> [AuditEntry] {
+        // An answer stays below what the socket carries.
+        try await service.database.auditEntries(limit: min(limit, 10_000), action: action)
+    }
+}
+
+public struct AuditVerify: AdminRequest {
+    public static let operation = "audit.verify"
+
+    public init() {}
+
+    public func run(_ service: AdminService) async throws -> AuditProof { try await service.database.verifyAudit() }
+}
+
+public struct DatabaseBackup: AdminRequest {
+    public static let operation = "database.backup"
+    /// An absolute path on the server's machine that does not exist.
+    public var file: String
+
+    public init(file: String) {
+        self.file = file
+    }
+
+    public func run(_ service: AdminService) async throws -> AdminDone {
+        guard file.hasPrefix("/") else { throw HawserError(.invalidArgument, "Give an absolute path.", place: file) }
+        try await service.database.backup(to: file, actor: service.actor)
+        return AdminDone()
+    }
+}
+
+public struct KeyRotate: AdminRequest {
+    public static let operation = "key.rotate"
+    /// Holds the new key already; otherwise one is made and takes the old file's place.
+    public var newKeyFile: String?
+
+    public init(newKeyFile: String? = nil) {
+        self.newKeyFile = newKeyFile
+    }
+
+    public func run(_ service: AdminService) async throws -> AdminDone {
+        try await service.folder.rotateKey(service.database, to: newKeyFile, actor: service.actor)
+        return AdminDone()
+    }
+}
+
+public struct MaintenanceSet: AdminRequest {
+    public static let operation = "maintenance.set"
+    /// For people; `nil`: off.
+    public var message: String?
+
+    public init(message: String?) {
+        self.message = message
+    }
+
+    public func run(_ service: AdminService) async throws -> AdminDone {
+        try await service.database.setMaintenance(message, actor: service.actor)
+        return AdminDone()
+    }
+}
+
+public struct RecoveryApprove: AdminRequest {
+    public static let operation = "recovery.approve"
+
+    public init() {}
+
+    public func run(_ service: AdminService) async throws -> AdminDone {
+        try await service.database.approveRecovery(actor: service.actor)
+        return AdminDone()
+    }
+}
+
+public struct DeletionsHeld: AdminRequest {
+    public static let operation = "deletion.held"
+
+    public init() {}
+
+    public func run(_ service: AdminService) async throws -> [DeletionRecord] {
+        try await service.database.heldDeletions()
+    }
+}
+
+public struct DeletionApprove: AdminRequest {
+    public static let operation = "deletion.approve"
+    public var deletion: String
+
+    public init(deletion: String) {
+        self.deletion = deletion
+    }
+
+    public func run(_ service: AdminService) async throws -> AdminDone {
+        try await service.database.approveDeletion(service.id(deletion, what: "deletion request"), actor: service.actor)
+        return AdminDone()
+    }
+}

@@ -1,0 +1,160 @@
+import HawserControl
+import HawserFormat
+
+#if canImport(FoundationEssentials)
+    public import FoundationEssentials
+#else
+    public import Foundation
+#endif
+
+/// A storage and, unless it is to come later, a repository of the same name in it.
+public struct StorageAdd: AdminRequest {
+    public static let operation = "storage.add"
+    public var name: String
+    public var settings: StorageSettings
+    /// The secret access key.
+    public var secret: Data?
+    public var repository: RepositorySettings?
+
+    public init(name: String, settings: StorageSettings, secret: Data?, repository: RepositorySettings?) {
+        self.name = name
+        self.settings = settings
+        self.secret = secret
+        self.repository = repository
+    }
+
+    public struct Answer: Codable, Sendable {
+        public var storage: StorageRecord
+        public var repository: RepositoryRecord?
+    }
+
+    public func run(_ service: AdminService) async throws -> Answer {
+        let database = service.database
+        let storage = try await database.addStorage(
+            name,
+            settings,
+            secret: secret.map { Secret(Array($0)) },
+            actor: service.actor
+        )
+        guard let repository else { return Answer(storage: storage) }
+        do {
+            let record = try await database.addRepository(name, storage: storage.id, repository, actor: service.actor)
+            return Answer(storage: storage, repository: record)
+        } catch {
+            // Half of what was asked for would only be in the way of the next attempt.
+            try await database.removeStorage(storage.id, actor: service.actor)
+            throw error
+        }
+    }
+}
+
+public struct StorageList: AdminRequest {
+    public static let operation = "storage.list"
+
+    public init() {}
+
+    public func run(_ service: AdminService) async throws -> [StorageRecord] { try await service.database.storages() }
+}
+
+public struct StorageShow: AdminRequest {
+    public static let operation = "storage.show"
+    public var storage: String
+
+    public init(storage: String) {
+        self.storage = storage
+    }
+
+    public struct Answer: Codable, Sendable {
+        public var storage: StorageRecord
+        public var repositories: [RepositoryRecord]
+    }
+
+    public func run(_ service: AdminService) async throws -> Answer {
+        let storage = try await service.storage(storage)
+        let repositories = try await service.database.repositories().filter { $0.storage == storage.id }
+        return Answer(storage: storage, repositories: repositories)
+    }
+}
+
+public struct StorageUpdate: AdminRequest {
+    public static let operation = "storage.update"
+    public var storage: String
+    public var settings: StorageSettings
+    public var secret: Data?
+
+    public init(storage: String, settings: StorageSettings, secret: Data? = nil) {
+        self.storage = storage
+        self.settings = settings
+        self.secret = secret
+    }
+
+    public func run(_ service: AdminService) async throws -> StorageRecord {
+        let id = try await service.storage(storage).id
+        try await service.database.updateStorage(
+            id,
+            settings,
+            secret: secret.map { Secret(Array($0)) },
+            actor: service.actor
+        )
+        return try await service.database.storage(id)
+    }
+}
+
+public struct StorageRemove: AdminRequest {
+    public static let operation = "storage.remove"
+    public var storage: String
+
+    public init(storage: String) {
+        self.storage = storage
+    }
+
+    public func run(_ service: AdminService) async throws -> AdminDone {
+        try await service.database.removeStorage(service.storage(storage).id, actor: service.actor)
+        return AdminDone()
+    }
+}
+
+public struct RepositoryAdd: AdminRequest {
+    public static let operation = "repository.add"
+    public var name: String
+    public var storage: String
+    public var settings: RepositorySettings
+
+    public init(name: String, storage: String, settings: RepositorySettings) {
+        self.name = name
+        self.storage = storage
+        self.settings = settings
+    }
+
+    public func run(_ service: AdminService) async throws -> RepositoryRecord {
+        let place = try await service.storage(storage).id
+        return try await service.database.addRepository(name, storage: place, settings, actor: service.actor)
+    }
+}
+
+public struct RepositoryList: AdminRequest {
+    public static let operation = "repository.list"
+
+    public init() {}
+
+    public func run(_ service: AdminService) async throws -> [RepositoryRecord] {
+        try await service.database.repositories()
+    }
+}
+
+public struct RepositoryUpdate: AdminRequest {
+    public static let operation = "repository.update"
+    public var repository: String
+    public var settings: RepositorySettings
+
+    public init(repository: String, settings: RepositorySettings) {
+        self.repository = repository
+        self.settings = settings
+    }
+
+    public func run(_ service: AdminService) async throws -> RepositoryRecord {
+        let id = try await service.repository(repository).id
+        try await service.database.updateRepository(id, settings, actor: service.actor)
+        return try await service.database.repository(id)
+    }
+}

@@ -1,0 +1,237 @@
+import HawserControl
+import HawserFormat
+
+public struct TenantAdd: AdminRequest {
+    public static let operation = "tenant.add"
+    public var name: String
+    public var leaseEnd: Moment?
+    public var settings: TenantSettings
+
+    public init(name: String, leaseEnd: Moment? = nil, settings: TenantSettings = TenantSettings()) {
+        self.name = name
+        self.leaseEnd = leaseEnd
+        self.settings = settings
+    }
+
+    public func run(_ service: AdminService) async throws -> TenantRecord {
+        for name in settings.gateways { _ = try await service.gateway(name) }
+        return try await service.database.addTenant(name, leaseEnd: leaseEnd, settings, actor: service.actor)
+    }
+}
+
+public struct TenantList: AdminRequest {
+    public static let operation = "tenant.list"
+
+    public init() {}
+
+    public func run(_ service: AdminService) async throws -> [TenantRecord] { try await service.database.tenants() }
+}
+
+/// All that there is about one tenant.
+public struct TenantShow: AdminRequest {
+    public static let operation = "tenant.show"
+    public var tenant: String
+
+    public init(tenant: String) {
+        self.tenant = tenant
+    }
+
+    public struct Answer: Codable, Sendable {
+        public var tenant: TenantRecord
+        public var subtenants: [SubtenantRecord]
+        public var devices: [DeviceRecord]
+        public var quotas: [QuotaView]
+        public var sessions: [SessionView]
+    }
+
+    public func run(_ service: AdminService) async throws -> Answer {
+        let tenant = try await service.tenant(tenant)
+        return Answer(
+            tenant: tenant,
+            subtenants: try await service.database.subtenants(of: tenant.id),
+            devices: try await service.database.devices(of: tenant.id),
+            quotas: try await QuotaShow(tenant: tenant.id.text).run(service),
+            sessions: try await SessionsShow(tenant: tenant.id.text).run(service)
+        )
+    }
+}
+
+/// Changes what is given, and leaves the rest.
+public struct TenantUpdate: AdminRequest {
+    public static let operation = "tenant.update"
+    public var tenant: String
+    public var isEnabled: Bool?
+    public var leaseEnd: AdminChange<Moment>?
+    public var mostSessions: AdminChange<Int>?
+    public var bandwidth: AdminChange<Int>?
+    public var gateways: [String]?
+    public var reachesSubtenants: Bool?
+    public var note: String?
+
+    public init(tenant: String) {
+        self.tenant = tenant
+    }
+
+    public func run(_ service: AdminService) async throws -> TenantRecord {
+        if let gateways { for name in gateways { _ = try await service.gateway(name) } }
+        let id = try await service.tenant(tenant).id
+        return try await service.database.updateTenant(id, actor: service.actor) { tenant in
+            guard tenant.deleteAfter == nil else {
+                throw HawserError(.conflict, "The tenant was removed.", place: tenant.name)
+            }
+            if let isEnabled { tenant.isEnabled = isEnabled }
+            if let leaseEnd { tenant.leaseEnd = leaseEnd.value }
+            if let mostSessions { tenant.settings.mostSessions = mostSessions.value }
+            if let bandwidth { tenant.settings.bandwidth = bandwidth.value }
+            if let gateways { tenant.settings.gateways = gateways }
+            if let reachesSubtenants { tenant.settings.reachesSubtenants = reachesSubtenants }
+            if let note { tenant.settings.note = note }
+        }
+    }
+}
+
+/// Ends everything now, and deletes the data after so many days.
+public struct TenantRemove: AdminRequest {
+    public static let operation = "tenant.remove"
+    public var tenant: String
+    public var keepDays: Int
+
+    public init(tenant: String, keepDays: Int) {
+        self.tenant = tenant
+        self.keepDays = keepDays
+    }
+
+    public func run(_ service: AdminService) async throws -> AdminDone {
+        guard (0...36_500).contains(keepDays) else {
+            throw HawserError(.invalidArgument, "Data is kept 0 to 36500 days.")
+        }
+        let id = try await service.tenant(tenant).id
+        try await service.database.removeTenant(id, keep: .seconds(keepDays * 86_400), actor: service.actor)
+        return AdminDone()
+    }
+}
+
+public struct TenantJoinCode: AdminRequest {
+    public static let operation = "tenant.join-code"
+    public var tenant: String
+    public var subtenant: String?
+
+    public init(tenant: String, subtenant: String? = nil) {
+        self.tenant = tenant
+        self.subtenant = subtenant
+    }
+
+    public struct Answer: Codable, Sendable {
+        public var code: String
+        /// For `hawser login`; `nil` where the server's authority is not at hand.
+        public var joinString: String?
+        /// Seconds.
+        public var expiresIn: Int
+    }
+
+    public func run(_ service: AdminService) async throws -> Answer {
+        let tenant = try await service.tenant(tenant)
+        var part: SubtenantRecord?
+        if let subtenant { part = try await service.subtenant(subtenant, of: tenant) }
+        let subject = JoinSubject.device(tenant: tenant.id, subtenant: part?.id)
+        let code = try await service.database.addJoinCode(subject, actor: service.actor)
+        return Answer(
+            code: code,
+            joinString: try await service.joinString?(code, tenant),
+            expiresIn: Int(ConfigurationDatabase.joinCodeLifetime / .seconds(1))
+        )
+    }
+}
+
+public struct SubtenantAdd: AdminRequest {
+    public static let operation = "subtenant.add"
+    public var tenant: String
+    public var name: String
+
+    public init(tenant: String, name: String) {
+        self.tenant = tenant
+        self.name = name
+    }
+
+    public func run(_ service: AdminService) async throws -> SubtenantRecord {
+        let owner = try await service.tenant(tenant).id
+        return try await service.database.addSubtenant(name, of: owner, actor: service.actor)
+    }
+}
+
+public struct SubtenantList: AdminRequest {
+    public static let operation = "subtenant.list"
+    public var tenant: String
+
+    public init(tenant: String) {
+        self.tenant = tenant
+    }
+
+    public func run(_ service: AdminService) async throws -> [SubtenantRecord] {
+        try await service.database.subtenants(of: service.tenant(tenant).id)
+    }
+}
+
+public struct SubtenantUpdate: AdminRequest {
+    public static let operation = "subtenant.update"
+    public var tenant: String
+    public var subtenant: String
+    public var isEnabled: Bool
+
+    public init(tenant: String, subtenant: String, isEnabled: Bool) {
+        self.tenant = tenant
+        self.subtenant = subtenant
+        self.isEnabled = isEnabled
+    }
+
+    public func run(_ service: AdminService) async throws -> AdminDone {
+        let record = try await service.subtenant(subtenant, of: service.tenant(tenant))
+        try await service.database.setSubtenant(record.id, isEnabled: isEnabled, actor: service.actor)
+        return AdminDone()
+    }
+}
+
+public struct SubtenantRemove: AdminRequest {
+    public static let operation = "subtenant.remove"
+    public var tenant: String
+    public var subtenant: String
+
+    public init(tenant: String, subtenant: String) {
+        self.tenant = tenant
+        self.subtenant = subtenant
+    }
+
+    public func run(_ service: AdminService) async throws -> AdminDone {
+        let record = try await service.subtenant(subtenant, of: service.tenant(tenant))
+        try await service.database.removeSubtenant(record.id, actor: service.actor)
+        return AdminDone()
+    }
+}
+
+public struct DeviceList: AdminRequest {
+    public static let operation = "device.list"
+    public var tenant: String?
+
+    public init(tenant: String? = nil) {
+        self.tenant = tenant
+    }
+
+    public func run(_ service: AdminService) async throws -> [DeviceRecord] {
+        guard let tenant else { return try await service.database.devices() }
+        return try await service.database.devices(of: service.tenant(tenant).id)
+    }
+}
+
+public struct DeviceRevoke: AdminRequest {
+    public static let operation = "device.revoke"
+    public var device: String
+
+    public init(device: String) {
+        self.device = device
+    }
+
+    public func run(_ service: AdminService) async throws -> AdminDone {
+        try await service.database.revokeDevice(service.id(device, what: "device"), actor: service.actor)
+        return AdminDone()
+    }
+}

@@ -1,0 +1,110 @@
+import HawserFormat
+import HawserStorage
+import Logging
+import NIOSSL
+import ServiceLifecycle
+import Synchronization
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
+/// Has the certificate that the server shows, renews it, and leads the authority through a rotation. Connections take
+/// `context` when they begin, so that a renewed certificate needs no restart.
+final class CertificateKeeper: Service {
+    private struct Current {
+        var context: NIOSSLContext
+        var loaded: CertificateSource.Loaded
+    }
+
+    // A certificate of 90 days is renewed 30 days before its end; given files may change at any time.
+    private static let pause = Duration.seconds(60)
+
+    private let source: CertificateSource
+    private let now: @Sendable () -> Date
+    private let clock: any Clock<Duration>
+    private let logger: Logger
+    private let current: Mutex<Current>
+    /// One change of the book at a time, from reading it to its being saved.
+    private let changes = AsyncSemaphore(total: 1)
+
+    /// - Throws: when there is no usable certificate, so that a server without one does not start.
+    init(
+        _ source: CertificateSource,
+        now: @escaping @Sendable () -> Date = { Date() },
+        clock: any Clock<Duration> = ContinuousClock(),
+        logger: Logger
+    ) async throws {
+        let loaded = try await source.load(now: now())
+        current = Mutex(Current(context: try loaded.certificate.makeContext(), loaded: loaded))
+        self.source = source
+        self.now = now
+        self.clock = clock
+        self.logger = logger
+        report(loaded.events)
+    }
+
+    /// For the next connection.
+    var context: NIOSSLContext { current.withLock { $0.context } }
+
+    /// DER of all authorities that tenants shall trust; empty when the systems' roots are enough.
+    var authorities: [Data] { current.withLock { $0.loaded.authorities } }
+
+    /// When the certificate that is shown ends.
+    var notAfter: Date { current.withLock { $0.loaded.certificate.notAfter } }
+
+    /// When a running rotation of the authority takes its next step.
+    var nextStep: Date? { current.withLock { $0.loaded.nextStep } }
+
+    /// Looks each minute whether there is something to renew, until it is told to stop.
+    func run() async throws {
+        await cancelWhenGracefulShutdown {
+            while true {
+                try? await self.clock.sleep(for: Self.pause)
+                guard !Task.isCancelled else { return }
+                await self.tend()
+            }
+        }
+    }
+
+    /// Renews what is due; a failure is logged, and the old certificate stays.
+    func tend() async {
+        do {
+            try await changes.withTaken { try await self.load() }
+        } catch {
+            logger.error("Renewing certificates failed", metadata: ["error": "\(error)", "ends": "\(notAfter)"])
+        }
+    }
+
+    /// Announces a new authority; the rest follows by itself.
+    ///
+    /// - Parameter overlap: for so long tenants hear of it before it signs, and the old one stays trusted afterwards.
+    func rotate(overlap: Duration) async throws {
+        try await changes.withTaken {
+            try await self.source.rotate(overlap: overlap, now: self.now())
+            self.report([.init(kind: .announced)])
+            try await self.load()
+        }
+    }
+
+    private func load() async throws {
+        let loaded = try await source.load(now: now())
+        let isNew = current.withLock { $0.loaded.certificate.chain != loaded.certificate.chain }
+        let context = isNew ? try loaded.certificate.makeContext() : nil
+        current.withLock { current in
+            current.loaded = loaded
+            if let context { current.context = context }
+        }
+        report(loaded.events)
+    }
+
+    private func report(_ events: [CertificateBook.Event]) {
+        for event in events {
+            var metadata: Logger.Metadata = ["event": "\(event.kind.rawValue)"]
+            if let name = event.name { metadata["name"] = "\(name)" }
+            logger.notice("Certificates changed", metadata: metadata)
+        }
+    }
+}

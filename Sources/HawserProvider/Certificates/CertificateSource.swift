@@ -1,0 +1,140 @@
+import HawserFormat
+import HawserStorage
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
+/// Where the server's certificate comes from.
+enum CertificateSource: Sendable {
+    /// Our own authority, whose book is kept sealed.
+    case book(CertificateStorage, domain: String)
+    /// Somebody else's, who renews these files.
+    case files(ProviderServer.CertificateFiles)
+
+    // Chains of public authorities have some 5 KiB.
+    private static let largestFile = 1 << 20
+
+    /// What the server shows and tells now.
+    struct Loaded: Sendable {
+        var certificate: ServerCertificate
+        /// DER of all authorities that tenants shall trust.
+        var authorities: [Data]
+        /// Of a rotation.
+        var nextStep: Date?
+        /// What was due, and was done.
+        var events: [CertificateBook.Event] = []
+    }
+
+    func load(now: Date) async throws -> Loaded {
+        switch self {
+        case .book(let storage, let domain):
+            var book: CertificateBook
+            if let kept = try await storage.load() {
+                book = kept
+            } else {
+                book = try CertificateBook(domain: domain, now: now)
+                try await storage.save(book)
+            }
+            let events = try book.tend(now: now)
+            if !events.isEmpty { try await storage.save(book) }
+            guard let server = book.servers["control.\(domain)"] else {
+                throw HawserError(
+                    .invalidArgument,
+                    "The certificates were made for \(book.domain), and this server is to be of \(domain). Set the "
+                        + "domain back: tenants know the other one."
+                )
+            }
+            return Loaded(
+                certificate: server,
+                authorities: book.authorities,
+                nextStep: book.nextChange,
+                events: events
+            )
+        case .files(let files):
+            let given = try ServerCertificate.given(
+                certificate: try await Self.read(files.certificate),
+                key: try await Self.read(files.key),
+                authority: try await Self.read(files.authority)
+            )
+            return Loaded(certificate: given, authorities: [given.authority])
+        }
+    }
+
+    func rotate(overlap: Duration, now: Date) async throws {
+        guard case .book(let storage, let domain) = self else {
+            throw HawserError(
+                .unsupported,
+                "The certificates of this server are given files. Change them where they are made; they are read again "
+                    + "within a minute."
+            )
+        }
+        var book = try await storage.load() ?? CertificateBook(domain: domain, now: now)
+        try book.rotate(overlap: TimeInterval(overlap.components.seconds), now: now)
+        try await storage.save(book)
+    }
+
+    private static func read(_ path: String) async throws -> [UInt8] {
+        try await BlockingExecutor.shared.run {
+            do {
+                let data = try Data(contentsOf: URL(filePath: path))
+                guard data.count <= largestFile else {
+                    throw HawserError(.invalidArgument, "This is no certificate or key: it is too large.", place: path)
+                }
+                return Array(data)
+            } catch let error as HawserError {
+                throw error
+            } catch {
+                throw HawserError(.fileSystem, "Can't read this certificate or key.", place: path, cause: error)
+            }
+        }
+    }
+}
+
+/// Keeps the book between two runs. It holds private keys: what implements this seals them.
+struct CertificateStorage: Sendable {
+    var loadBytes: @Sendable () async throws -> [UInt8]?
+    var saveBytes: @Sendable ([UInt8]) async throws -> Void
+
+    func load() async throws -> CertificateBook? {
+        guard let bytes = try await loadBytes() else { return nil }
+        do {
+            return try JSONDecoder().decode(CertificateBook.self, from: Data(bytes))
+        } catch {
+            throw HawserError(
+                .damaged,
+                "The certificates in the configuration database can't be read. Restore it from its backup.",
+                cause: error
+            )
+        }
+    }
+
+    func save(_ book: CertificateBook) async throws {
+        try await saveBytes(Array(try JSONEncoder().encode(book)))
+    }
+}
+
+extension CertificateSource {
+    /// As the server is configured; the book lies sealed in its configuration database.
+    init(_ configuration: ProviderServer.Configuration, _ database: ConfigurationDatabase) {
+        self =
+            if let files = configuration.certificateFiles {
+                .files(files)
+            } else {
+                .book(CertificateStorage(database), domain: configuration.domain)
+            }
+    }
+}
+
+extension CertificateStorage {
+    private static let name = "certificates"
+
+    init(_ database: ConfigurationDatabase) {
+        self.init(
+            loadBytes: { try await database.secret(Self.name)?.bytes },
+            saveBytes: { try await database.setSecret(Self.name, Secret($0)) }
+        )
+    }
+}

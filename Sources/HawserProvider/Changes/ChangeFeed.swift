@@ -1,0 +1,90 @@
+public import HawserControl
+import Synchronization
+
+/// Spreads changes inside the process. Nobody who is slow holds up others: what a subscriber has not fetched yet is
+/// kept once each, and beyond a bound becomes one `general`.
+public final class ChangeFeed: Sendable {
+    /// Of what is kept for a subscriber.
+    static let bound = 64
+
+    private final class Subscriber: Sendable {
+        let pending = Mutex<[ProviderChange]>([])
+        let signal: AsyncStream<Void>.Continuation
+
+        init(_ signal: AsyncStream<Void>.Continuation) {
+            self.signal = signal
+        }
+
+        func add(_ change: ProviderChange) {
+            pending.withLock { pending in
+                guard !pending.contains(change), pending != [.general] else { return }
+                if pending.count < ChangeFeed.bound { pending.append(change) } else { pending = [.general] }
+            }
+            signal.yield()
+        }
+    }
+
+    private struct State {
+        var next = 0
+        var all: [Int: Subscriber] = [:]
+        var byTenant: [ControlID: [Int: Subscriber]] = [:]
+    }
+
+    private let state = Mutex(State())
+
+    init() {}
+
+    func publish(_ changes: some Sequence<ProviderChange>) {
+        for change in changes {
+            let subscribers = state.withLock { state in
+                var concerned = Array(state.all.values)
+                if let tenant = change.tenant {
+                    concerned += state.byTenant[tenant].map { Array($0.values) } ?? []
+                } else {
+                    concerned += state.byTenant.values.flatMap(\.values)
+                }
+                return concerned
+            }
+            for subscriber in subscribers { subscriber.add(change) }
+        }
+    }
+
+    /// The changes from now on, in batches. Ends with the task that reads it.
+    ///
+    /// - Parameter tenant: `nil` for those of all tenants.
+    public func changes(tenant: ControlID? = nil) -> AsyncStream<[ProviderChange]> {
+        let (signals, signal) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+        let subscriber = Subscriber(signal)
+        let id = state.withLock { state in
+            state.next += 1
+            if let tenant {
+                state.byTenant[tenant, default: [:]][state.next] = subscriber
+            } else {
+                state.all[state.next] = subscriber
+            }
+            return state.next
+        }
+        signal.onTermination = { [weak self] _ in self?.remove(id, tenant) }
+        return AsyncStream {
+            for await _ in signals {
+                let pending = subscriber.pending.withLock { pending in
+                    defer { pending = [] }
+                    return pending
+                }
+                if !pending.isEmpty { return pending }
+            }
+            return nil
+        } onCancel: {
+            signal.finish()
+        }
+    }
+
+    private func remove(_ id: Int, _ tenant: ControlID?) {
+        state.withLock { state in
+            state.all[id] = nil
+            guard let tenant else { return }
+            state.byTenant[tenant]?[id] = nil
+            if state.byTenant[tenant]?.isEmpty == true { state.byTenant[tenant] = nil }
+        }
+    }
+}

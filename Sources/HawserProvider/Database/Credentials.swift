@@ -1,0 +1,96 @@
+import GRDB
+public import HawserControl
+public import HawserFormat
+
+extension CredentialRecord {
+    init(_ row: Row) throws {
+        id = try row.id("id")
+        folder = try row.id("folder")
+        purpose = try row.choice("purpose")
+        generation = row["generation"]
+        issued = Moment(milliseconds: row["issued"])
+        expires = Moment(milliseconds: row["expires"])
+    }
+}
+
+/// Credentials of the storage, kept sealed and used for the next session while they are fresh enough.
+extension ConfigurationDatabase {
+    private static func secretName(credential id: ControlID) -> String { "credential/\(id)" }
+
+    /// - Returns: `nil` when none were issued, or they have expired.
+    public func credential(folder: ControlID, purpose: Purpose) async throws -> (CredentialRecord, Secret)? {
+        let (holder, now) = (key, clock.steady)
+        return try await read { db in
+            guard
+                let row = try db.row(
+                    """
+                    SELECT credential.*, secret.sealed FROM credential
+                    JOIN secret ON secret.name = 'credential/' || credential.id WHERE folder = ? AND purpose = ?
+                    """,
+                    [folder.text, purpose.rawValue]
+                )
+            else { return nil }
+            let record = try CredentialRecord(row)
+            guard now < record.expires else { return nil }
+            return (record, try holder.key.open(row["sealed"], row: Self.secretName(credential: record.id)))
+        }
+    }
+
+    /// Replaces those of the same folder and purpose; running sessions hear of it.
+    public func setCredential(
+        folder: ControlID,
+        purpose: Purpose,
+        _ secret: Secret,
+        lifetime: Duration
+    ) async throws -> CredentialRecord {
+        let holder = key
+        return try await write { transaction in
+            let db = transaction.db
+            let owner = try db.one("folder", id: folder, what: "folder").map(FolderRecord.init)
+            let old = try db.row(
+                "SELECT id FROM credential WHERE folder = ? AND purpose = ?",
+                [folder.text, purpose.rawValue]
+            )
+            if let old { try transaction.removeCredential(old.id("id"), holder.key) }
+            // One counter for the folder: it goes up also when the last ones were revoked.
+            try db.run("UPDATE folder SET generation = generation + 1 WHERE id = ?", [folder.text])
+            let generation: Int = try db.one("folder", id: folder, what: "folder").row["generation"]
+            let id = ControlID.random()
+            try db.insert(
+                "credential",
+                [
+                    "id": id.text, "folder": folder.text, "purpose": purpose.rawValue, "generation": generation,
+                    "issued": transaction.now.milliseconds, "expires": (transaction.now + lifetime).milliseconds,
+                ]
+            )
+            try transaction.setSecret(Self.secretName(credential: id), secret, holder.key)
+            try transaction.audit("credential.issue", folder.text, "\(purpose.rawValue) \(generation)")
+            transaction.publish(
+                .credentials(repository: owner.repository, tenant: owner.tenant, generation: generation)
+            )
+            return try db.one("credential", id: id, what: "credential").map(CredentialRecord.init)
+        }
+    }
+
+    /// Forgets them; revoking them at the storage is the caller's.
+    public func removeCredentials(folder: ControlID) async throws {
+        let holder = key
+        try await write { transaction in
+            let rows = try transaction.db.rows("SELECT id FROM credential WHERE folder = ?", [folder.text])
+            for row in rows { try transaction.removeCredential(row.id("id"), holder.key) }
+            if !rows.isEmpty { try transaction.audit("credential.remove", folder.text) }
+        }
+    }
+
+    /// How often credentials were issued for a folder.
+    public func credentialsGeneration(folder: ControlID) async throws -> Int {
+        try await read { try $0.one("folder", id: folder, what: "folder").row["generation"] }
+    }
+}
+
+extension Transaction {
+    fileprivate func removeCredential(_ id: ControlID, _ key: ProviderKey) throws {
+        try db.run("DELETE FROM credential WHERE id = ?", [id.text])
+        try setSecret("credential/\(id)", nil, key)
+    }
+}

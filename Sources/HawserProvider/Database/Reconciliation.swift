@@ -1,0 +1,250 @@
+import GRDB
+public import HawserControl
+import HawserFormat
+import Synchronization
+
+/// What a listing of the storage told about a folder.
+public struct ReconciliationReport: Codable, Sendable, Hashable {
+    public var folder: ControlID
+    public var objects: Int
+    /// Bytes of all objects and versions.
+    public var stored: Int
+    public var unfinishedUploads: Int
+    public var unfinishedBytes: Int
+    /// What the ledger had, and what it has now.
+    public var before: Int
+    public var after: Int
+    /// Keys that are none of the repository format: they count all the same. At most 100 of them.
+    public var foreign: [String]
+    /// More is there than the quota allows.
+    public var isOver: Bool
+
+    public var difference: Int { after - before }
+}
+
+/// What a session left behind that only the storage can tell.
+public struct UnprovenWork: Sendable, Hashable {
+    public var target: LedgerTarget
+    public var folder: ControlID
+    /// The session's beginning, by the steady clock.
+    public var opened: Moment
+}
+
+extension ConfigurationDatabase {
+    static let mostForeign = 100
+
+    /// Corrects the ledger by a full listing: afterwards the folder counts what is stored, and what was added while the
+    /// listing ran and is not in it. Never less than is stored; bytes that come during the listing may count twice until
+    /// the next one.
+    ///
+    /// - Parameters:
+    ///   - listing: all objects and versions below the folder, without the folder's name. In order or not.
+    ///   - unfinished: uploads that were begun, listed before or after.
+    /// - Throws: what the listing throws, and then nothing was changed; `conflict` when one is running already.
+    public func reconcile<Listing: AsyncSequence>(
+        _ folder: ControlID,
+        listing: Listing,
+        unfinished: [ObjectRecord] = []
+    ) async throws -> ReconciliationReport where Listing.Element == ObjectRecord {
+        for upload in unfinished { try checkBytes(upload.length) }
+        guard listings.withLock({ $0.insert(folder).inserted }) else {
+            throw HawserError(.conflict, "The folder is being listed already.", place: folder.text)
+        }
+        defer { listings.withLock { _ = $0.remove(folder) } }
+        let start = try await beginListing(folder)
+        var report = ReconciliationReport(
+            folder: folder,
+            objects: 0,
+            stored: 0,
+            unfinishedUploads: unfinished.count,
+            unfinishedBytes: unfinished.reduce(0) { min($0 + $1.length, 1 << 60) },
+            before: 0,
+            after: 0,
+            foreign: [],
+            isOver: false
+        )
+        do {
+            var page: [ObjectRecord] = []
+            for try await object in listing {
+                try checkBytes(object.length)
+                report.objects += 1
+                report.stored = min(report.stored + object.length, 1 << 60)
+                if ObjectKey(object.key) == nil, report.foreign.count < Self.mostForeign {
+                    report.foreign.append(object.key)
+                }
+                page.append(object)
+                if page.count == 500 {
+                    try await noteListed(page, folder)
+                    page = []
+                }
+            }
+            try await noteListed(page, folder)
+        } catch {
+            // What was marked means nothing then. If even this fails: while it seems to go on, all counts in full.
+            try? await write { transaction in
+                let sql = "UPDATE folder SET round = round + 1, isListing = 0 WHERE id = ?"
+                try transaction.db.run(sql, [folder.text])
+            }
+            throw error
+        }
+        return try await endListing(folder, start, report)
+    }
+
+    private func beginListing(_ folder: ControlID) async throws -> Moment {
+        try await write { transaction in
+            _ = try transaction.db.one("folder", id: folder, what: "folder")
+            try transaction.db.run(
+                "UPDATE folder SET round = round + 1, isListing = 1, added = 0, addedUnproven = 0 WHERE id = ?",
+                [folder.text]
+            )
+            try transaction.forgetUnproven("folder = ?", [folder.text])
+            return transaction.now
+        }
+    }
+
+    /// Objects of running sessions are marked, so that they don't count twice: in the listing and when told.
+    private func noteListed(_ page: [ObjectRecord], _ folder: ControlID) async throws {
+        guard !page.isEmpty else { return }
+        try await write { transaction in
+            for object in page {
+                try transaction.db.run(
+                    """
+                    UPDATE reservation SET listed = (SELECT round FROM folder WHERE id = ?1)
+                    WHERE folder = ?1 AND key = ?2 AND length = ?3
+                    """,
+                    [folder.text, object.key, object.length]
+                )
+            }
+        }
+    }
+
+    private func endListing(
+        _ folder: ControlID,
+        _ start: Moment,
+        _ report: ReconciliationReport
+    ) async throws -> ReconciliationReport {
+        let epoch = self.epoch
+        let ticketLife = Duration.seconds(ledgerSettings.ticketLifetime + ledgerSettings.ticketGrace)
+        return try await write { transaction in
+            let db = transaction.db
+            var report = report
+            let row = try db.one("folder", id: folder, what: "folder").row
+            let old = try FolderRecord(row)
+            // Of what was added meanwhile, the listing has seen this.
+            let seen = try db.row(
+                """
+                SELECT IFNULL(SUM(booked), 0) AS bytes FROM reservation
+                WHERE folder = ?1 AND state = 'committed' AND listed = ?2 AND round = ?2
+                """,
+                [folder.text, row["round"] as Int]
+            )
+            let added = max(0, (row["added"] as Int) - (seen?["bytes"] ?? 0))
+            report.before = old.committed
+            report.after = report.stored + report.unfinishedBytes + added
+            try transaction.apply(.init(committed: report.after - old.committed), to: old)
+            try db.update(
+                "folder",
+                id: folder,
+                [
+                    "unproven": row["addedUnproven"] as Int, "reconciled": transaction.wall.milliseconds,
+                    "isListing": false, "added": 0, "addedUnproven": 0,
+                ]
+            )
+            try transaction.openAfterRecovery(folder, start, epoch, ticketLife)
+            report.isOver = try db.refreshOver(folder)
+            if report.difference != 0 {
+                try transaction.audit("ledger.corrected", folder.text, "\(report.before) to \(report.after)")
+            }
+            if report.isOver != old.isOver || report.difference != 0 { transaction.publish(.tenant(old.tenant)) }
+            return report
+        }
+    }
+
+    /// Ended sessions with bytes that nobody knows the fate of.
+    public func unprovenWork(limit: Int = 100) async throws -> [UnprovenWork] {
+        try await read { db in
+            try db.rows(
+                """
+                SELECT session.*, work.folder, folder.repository, folder.subtenant AS place FROM work
+                JOIN session ON session.id = work.session JOIN folder ON folder.id = work.folder
+                WHERE session.ended IS NOT NULL AND (work.unproven > 0
+                    OR EXISTS (SELECT 1 FROM lease WHERE lease.session = work.session AND lease.folder = work.folder))
+                ORDER BY session.fence LIMIT ?
+                """,
+                [limit]
+            ).map { row in
+                let session = try SessionRecord(row)
+                return UnprovenWork(
+                    target: LedgerTarget(
+                        session: session.id,
+                        tenant: session.tenant,
+                        subtenant: try row.optionalID("place"),
+                        repository: try row.id("repository")
+                    ),
+                    folder: try row.id("folder"),
+                    opened: session.opened
+                )
+            }
+        }
+    }
+
+    /// Gives back what an ended session had set aside and did not store.
+    ///
+    /// - Parameters:
+    ///   - newObjects: all that came into the folder since the session began, whoever stored it.
+    ///   - unfinished: uploads in the folder.
+    /// - Returns: bytes given back.
+    public func reconcile(
+        _ work: UnprovenWork,
+        newObjects: [ObjectRecord],
+        unfinished: [ObjectRecord] = []
+    ) async throws -> Int {
+        for object in newObjects + unfinished { try checkBytes(object.length) }
+        return try await write { transaction in
+            let db = transaction.db
+            let session = work.target.session.text
+            guard try db.exists("SELECT 1 FROM session WHERE id = ? AND ended IS NOT NULL", [session]) else {
+                throw HawserError(.conflict, "The session has not ended.", place: session)
+            }
+            for lease in try db.rows(
+                "SELECT * FROM lease WHERE session = ? AND folder = ?",
+                [session, work.folder.text]
+            ) { try transaction.bookUnproven(lease) }
+            let row = try db.row(
+                "SELECT * FROM work WHERE session = ? AND folder = ?",
+                [session, work.folder.text]
+            )
+            let unproven: Int = row?["unproven"] ?? 0
+            let done = LedgerWrite.Work(row)
+            // What no session has told of may be what this one stored.
+            var unknown = unfinished.reduce(0) { min($0 + $1.length, 1 << 60) }
+            for object in newObjects
+            where try !db.exists(
+                "SELECT 1 FROM reservation WHERE folder = ? AND key = ?",
+                [work.folder.text, object.key]
+            ) {
+                unknown = min(unknown + object.length, 1 << 60)
+            }
+            let back = min(unproven, max(0, done.booked - done.byKeys - unknown))
+            let folder = try db.one("folder", id: work.folder, what: "folder").map(FolderRecord.init)
+            try transaction.apply(.init(committed: -min(back, folder.committed), unproven: -unproven), to: folder)
+            try transaction.forgetUnproven("session = ? AND folder = ?", [session, work.folder.text])
+            try db.refreshOver(work.folder)
+            return back
+        }
+    }
+}
+
+extension Transaction {
+    /// After a restore of the database a folder takes new data once a full listing has begun when no ticket or lease
+    /// that the database forgot could still be used.
+    fileprivate func openAfterRecovery(
+        _ folder: ControlID,
+        _ start: Moment,
+        _ epoch: Int64,
+        _ ticketLife: Duration
+    ) throws {
+        guard let recovery = try Setting.recovery.read(db), start >= recovery.since + ticketLife else { return }
+        try db.update("folder", id: folder, ["epoch": epoch])
+    }
+}

@@ -1,0 +1,138 @@
+import GRDB
+
+/// The tables, version by version. A migration that was released is never changed.
+enum Schema {
+    static var migrator: DatabaseMigrator {
+        var migrator = DatabaseMigrator()
+        migrator.registerMigration("1") { db in
+            try db.execute(sql: version1)
+        }
+        return migrator
+    }
+
+    // No sum goes beyond 1 EiB: four of them can be added without overflow, whatever a client tells.
+    // Times are milliseconds since 1970, lengths are bytes. What is searched, summed or referred to has a column;
+    // what only describes is JSON in `settings`.
+    private static let version1 = """
+        CREATE TABLE setting (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID, STRICT;
+        CREATE TABLE owner (
+            id INTEGER PRIMARY KEY CHECK (id = 1), fence INTEGER NOT NULL, process TEXT NOT NULL,
+            host TEXT NOT NULL, heartbeat INTEGER NOT NULL
+        ) STRICT;
+        INSERT INTO owner VALUES (1, 0, '', '', 0);
+        CREATE TABLE secret (name TEXT PRIMARY KEY, sealed BLOB NOT NULL) WITHOUT ROWID, STRICT;
+
+        CREATE TABLE storage (
+            id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, settings TEXT NOT NULL, created INTEGER NOT NULL,
+            keyMustBeRotated INTEGER NOT NULL DEFAULT 0
+        ) STRICT;
+        CREATE TABLE repository (
+            id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, storage TEXT NOT NULL REFERENCES storage,
+            settings TEXT NOT NULL, created INTEGER NOT NULL
+        ) STRICT;
+        CREATE TABLE gateway (
+            id TEXT PRIMARY KEY, kind TEXT NOT NULL, name TEXT NOT NULL UNIQUE, address TEXT NOT NULL,
+            publicKey BLOB, created INTEGER NOT NULL, lastSeen INTEGER
+        ) STRICT;
+
+        CREATE TABLE tenant (
+            id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, isEnabled INTEGER NOT NULL, leaseEnd INTEGER,
+            settings TEXT NOT NULL, created INTEGER NOT NULL, deleteAfter INTEGER
+        ) STRICT;
+        CREATE TABLE subtenant (
+            id TEXT PRIMARY KEY, tenant TEXT NOT NULL REFERENCES tenant, name TEXT NOT NULL,
+            isEnabled INTEGER NOT NULL, created INTEGER NOT NULL, removed INTEGER, UNIQUE (tenant, name)
+        ) STRICT;
+        CREATE TABLE joinCode (
+            hash BLOB PRIMARY KEY, tenant TEXT REFERENCES tenant, subtenant TEXT REFERENCES subtenant,
+            gateway TEXT REFERENCES gateway ON DELETE CASCADE, expires INTEGER NOT NULL, used INTEGER
+        ) WITHOUT ROWID, STRICT;
+        CREATE TABLE device (
+            id TEXT PRIMARY KEY, tenant TEXT NOT NULL REFERENCES tenant, subtenant TEXT REFERENCES subtenant,
+            name TEXT NOT NULL, publicKey BLOB NOT NULL, created INTEGER NOT NULL, lastSeen INTEGER, revoked INTEGER
+        ) STRICT;
+        CREATE INDEX deviceOfTenant ON device (tenant);
+
+        CREATE TABLE folder (
+            id TEXT PRIMARY KEY, repository TEXT NOT NULL REFERENCES repository,
+            tenant TEXT NOT NULL REFERENCES tenant, subtenant TEXT REFERENCES subtenant,
+            quota INTEGER CHECK (quota BETWEEN 0 AND 1152921504606846976),
+            committed INTEGER NOT NULL DEFAULT 0 CHECK (committed BETWEEN 0 AND 1152921504606846976),
+            reserved INTEGER NOT NULL DEFAULT 0 CHECK (reserved BETWEEN 0 AND 1152921504606846976),
+            belowCommitted INTEGER NOT NULL DEFAULT 0 CHECK (belowCommitted BETWEEN 0 AND 1152921504606846976),
+            belowReserved INTEGER NOT NULL DEFAULT 0 CHECK (belowReserved BETWEEN 0 AND 1152921504606846976),
+            pending INTEGER NOT NULL DEFAULT 0 CHECK (pending BETWEEN 0 AND 1152921504606846976),
+            unproven INTEGER NOT NULL DEFAULT 0 CHECK (unproven BETWEEN 0 AND 1152921504606846976),
+            outside INTEGER NOT NULL DEFAULT 0 CHECK (outside BETWEEN 0 AND 1152921504606846976),
+            added INTEGER NOT NULL DEFAULT 0, addedUnproven INTEGER NOT NULL DEFAULT 0,
+            reconciled INTEGER, round INTEGER NOT NULL DEFAULT 0, isListing INTEGER NOT NULL DEFAULT 0,
+            generation INTEGER NOT NULL DEFAULT 0,
+            epoch INTEGER NOT NULL, isOver INTEGER NOT NULL DEFAULT 0
+        ) STRICT;
+        CREATE UNIQUE INDEX folderOfWhom ON folder (tenant, repository, IFNULL(subtenant, ''));
+        CREATE INDEX folderOfRepository ON folder (repository);
+
+        CREATE TABLE session (
+            fence INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,
+            tenant TEXT NOT NULL REFERENCES tenant, subtenant TEXT REFERENCES subtenant,
+            device TEXT NOT NULL REFERENCES device, purpose TEXT NOT NULL, agent TEXT NOT NULL,
+            token BLOB NOT NULL UNIQUE, opened INTEGER NOT NULL, lastRequest INTEGER NOT NULL,
+            ended INTEGER, problem TEXT, isForgotten INTEGER NOT NULL DEFAULT 0
+        ) STRICT;
+        CREATE INDEX sessionOfTenant ON session (tenant, ended);
+        CREATE INDEX liveSession ON session (fence) WHERE ended IS NULL;
+        CREATE INDEX endedSession ON session (ended) WHERE ended IS NOT NULL;
+        CREATE INDEX oldSession ON session (ended) WHERE NOT isForgotten;
+
+        -- What a session has done to a folder. byKeys and byLeases count the same bytes, as told in two ways; when a
+        -- listing has come between they may be different ones (isLoose).
+        CREATE TABLE work (
+            session TEXT NOT NULL REFERENCES session (id), folder TEXT NOT NULL REFERENCES folder,
+            byKeys INTEGER NOT NULL DEFAULT 0, byLeases INTEGER NOT NULL DEFAULT 0,
+            unproven INTEGER NOT NULL DEFAULT 0, isLoose INTEGER NOT NULL DEFAULT 0,
+            PRIMARY KEY (session, folder)
+        ) WITHOUT ROWID, STRICT;
+        CREATE INDEX workOfFolder ON work (folder);
+        CREATE TABLE lease ( -- used: as told; not told yet: NULL
+            id TEXT PRIMARY KEY, session TEXT NOT NULL REFERENCES session (id),
+            folder TEXT NOT NULL REFERENCES folder, bytes INTEGER NOT NULL,
+            remaining INTEGER NOT NULL CHECK (remaining >= 0), used INTEGER,
+            isExact INTEGER NOT NULL, isOutside INTEGER NOT NULL, expires INTEGER NOT NULL
+        ) WITHOUT ROWID, STRICT;
+        CREATE INDEX leaseOfFolder ON lease (folder);
+        CREATE INDEX leaseOfSession ON lease (session, folder);
+        CREATE INDEX leaseEnd ON lease (expires);
+        -- round: of listings, in which it was booked; listed: in which a listing saw it.
+        CREATE TABLE reservation (
+            session TEXT NOT NULL REFERENCES session (id), folder TEXT NOT NULL REFERENCES folder,
+            key TEXT NOT NULL, length INTEGER NOT NULL, state TEXT NOT NULL, isOutside INTEGER NOT NULL DEFAULT 0,
+            expires INTEGER, listed INTEGER NOT NULL DEFAULT 0, round INTEGER NOT NULL DEFAULT 0,
+            booked INTEGER NOT NULL DEFAULT 0,
+            PRIMARY KEY (session, folder, key, length)
+        ) WITHOUT ROWID, STRICT;
+        CREATE INDEX reservationOfKey ON reservation (folder, key);
+        CREATE INDEX reservationEnd ON reservation (expires) WHERE expires IS NOT NULL;
+
+        CREATE TABLE credential (
+            id TEXT PRIMARY KEY, folder TEXT NOT NULL REFERENCES folder, purpose TEXT NOT NULL,
+            generation INTEGER NOT NULL, issued INTEGER NOT NULL, expires INTEGER NOT NULL,
+            UNIQUE (folder, purpose)
+        ) STRICT;
+        CREATE TABLE deletion (
+            id TEXT PRIMARY KEY, folder TEXT NOT NULL REFERENCES folder, session TEXT NOT NULL,
+            keys TEXT NOT NULL, pending INTEGER NOT NULL, requested INTEGER NOT NULL, notBefore INTEGER NOT NULL, state TEXT NOT NULL
+        ) STRICT;
+        CREATE INDEX deletionDue ON deletion (state, notBefore);
+        CREATE TABLE usageDay (
+            folder TEXT NOT NULL REFERENCES folder, day TEXT NOT NULL, samples INTEGER NOT NULL,
+            sum REAL NOT NULL, peak INTEGER NOT NULL, PRIMARY KEY (folder, day)
+        ) WITHOUT ROWID, STRICT;
+
+        CREATE TABLE audit (
+            sequence INTEGER PRIMARY KEY, time INTEGER NOT NULL, actor TEXT NOT NULL, action TEXT NOT NULL,
+            subject TEXT NOT NULL, detail TEXT NOT NULL, hash BLOB NOT NULL
+        ) STRICT;
+        CREATE TRIGGER auditStays BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'the audit log only grows'); END;
+        CREATE TRIGGER auditKeeps BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'the audit log only grows'); END;
+        """
+}

@@ -1,0 +1,215 @@
+import GRDB
+public import HawserControl
+public import HawserFormat
+
+extension StorageRecord {
+    init(_ row: Row) throws {
+        id = try row.id("id")
+        name = row["name"]
+        settings = try row.json("settings")
+        created = Moment(milliseconds: row["created"])
+        keyMustBeRotated = row["keyMustBeRotated"]
+    }
+}
+
+extension RepositoryRecord {
+    init(_ row: Row) throws {
+        id = try row.id("id")
+        name = row["name"]
+        storage = try row.id("storage")
+        settings = try row.json("settings")
+        created = Moment(milliseconds: row["created"])
+    }
+}
+
+extension ConfigurationDatabase {
+    public func storages() async throws -> [StorageRecord] {
+        try await read { try $0.rows("SELECT * FROM storage ORDER BY name").map(StorageRecord.init) }
+    }
+
+    public func storage(_ id: ControlID) async throws -> StorageRecord {
+        try await read { try $0.one("storage", id: id, what: "storage").map(StorageRecord.init) }
+    }
+
+    /// The secret access key of a storage.
+    public func storageSecret(_ id: ControlID) async throws -> Secret? {
+        try await secret(Self.secretName(storage: id))
+    }
+
+    static func secretName(storage id: ControlID) -> String { "storage/\(id)" }
+
+    public func addStorage(
+        _ name: String,
+        _ settings: StorageSettings,
+        secret: Secret?,
+        actor: String = "server"
+    ) async throws -> StorageRecord {
+        let holder = key
+        return try await write(actor: actor) { transaction in
+            let id = ControlID.random()
+            try checkName(name)
+            try Self.check(settings)
+            try transaction.db.insert(
+                "storage",
+                [
+                    "id": id.text, "name": name, "settings": try jsonText(settings),
+                    "created": transaction.wall.milliseconds,
+                ]
+            )
+            try transaction.setSecret(Self.secretName(storage: id), secret, holder.key)
+            try transaction.audit("storage.add", name, "\(settings.kind.rawValue) \(settings.endpoint)")
+            return try transaction.db.one("storage", id: id, what: "storage").map(StorageRecord.init)
+        }
+    }
+
+    /// - Parameter secret: replaces the old one, and nobody knows the new one yet; `nil` keeps it.
+    public func updateStorage(
+        _ id: ControlID,
+        _ settings: StorageSettings,
+        secret: Secret? = nil,
+        actor: String = "server"
+    ) async throws {
+        let holder = key
+        try await write(actor: actor) { transaction in
+            try Self.check(settings)
+            let old = try transaction.db.one("storage", id: id, what: "storage").map(StorageRecord.init)
+            let moves = (old.settings.bucket, old.settings.prefix) != (settings.bucket, settings.prefix)
+            guard try !moves || !transaction.db.exists("SELECT 1 FROM repository WHERE storage = ?", [id.text]) else {
+                throw HawserError(
+                    .conflict,
+                    "Repositories lie in this storage: its bucket and prefix can't change. Add another storage.",
+                    place: old.name
+                )
+            }
+            try transaction.db.update("storage", id: id, ["settings": try jsonText(settings)])
+            if let secret {
+                try transaction.setSecret(Self.secretName(storage: id), secret, holder.key)
+                try transaction.db.update("storage", id: id, ["keyMustBeRotated": false])
+            }
+            try transaction.audit("storage.update", old.name, secret == nil ? "" : "with a new key")
+            transaction.publish(.general)
+        }
+    }
+
+    /// - Throws: `conflict` while repositories lie in it.
+    public func removeStorage(_ id: ControlID, actor: String = "server") async throws {
+        let holder = key
+        try await write(actor: actor) { transaction in
+            let old = try transaction.db.one("storage", id: id, what: "storage").map(StorageRecord.init)
+            try transaction.db.run("DELETE FROM storage WHERE id = ?", [id.text])
+            try transaction.setSecret(Self.secretName(storage: id), nil, holder.key)
+            try transaction.audit("storage.remove", old.name)
+        }
+    }
+
+    private static func check(_ settings: StorageSettings) throws {
+        guard settings.endpoint.hasPrefix("https://") || settings.endpoint.hasPrefix("http://") else {
+            throw HawserError(.invalidArgument, "The endpoint must begin with https:// or http://.")
+        }
+        let prefix = settings.prefix.split(separator: "/", omittingEmptySubsequences: false)
+        guard settings.prefix.isEmpty || prefix.allSatisfy({ !["", ".", ".."].contains($0) }) else {
+            throw HawserError(.invalidArgument, "A prefix has no `/` at its ends, and no empty part, `.` or `..`.")
+        }
+        guard !settings.bucket.isEmpty, !settings.bucket.contains("/") else {
+            throw HawserError(.invalidArgument, "A bucket's name is not empty and has no `/`.")
+        }
+    }
+
+    public func repositories() async throws -> [RepositoryRecord] {
+        try await read { try $0.rows("SELECT * FROM repository ORDER BY name").map(RepositoryRecord.init) }
+    }
+
+    public func repository(_ id: ControlID) async throws -> RepositoryRecord {
+        try await read { try $0.one("repository", id: id, what: "repository").map(RepositoryRecord.init) }
+    }
+
+    public func addRepository(
+        _ name: String,
+        storage: ControlID,
+        _ settings: RepositorySettings,
+        actor: String = "server"
+    ) async throws -> RepositoryRecord {
+        try await write(actor: actor) { transaction in
+            let id = ControlID.random()
+            try checkName(name)
+            let place = try transaction.db.one("storage", id: storage, what: "storage").map(StorageRecord.init)
+            try Self.check(settings, in: place)
+            try transaction.db.insert(
+                "repository",
+                [
+                    "id": id.text, "name": name, "storage": storage.text, "settings": try jsonText(settings),
+                    "created": transaction.wall.milliseconds,
+                ]
+            )
+            try transaction.audit("repository.add", name, "in \(place.name)")
+            return try transaction.db.one("repository", id: id, what: "repository").map(RepositoryRecord.init)
+        }
+    }
+
+    public func updateRepository(
+        _ id: ControlID,
+        _ settings: RepositorySettings,
+        actor: String = "server"
+    ) async throws {
+        try await write(actor: actor) { transaction in
+            let db = transaction.db
+            let old = try db.one("repository", id: id, what: "repository").map(RepositoryRecord.init)
+            let place = try db.one("storage", id: old.storage, what: "storage").map(StorageRecord.init)
+            try Self.check(settings, in: place)
+            try db.update("repository", id: id, ["settings": try jsonText(settings)])
+            try transaction.audit("repository.update", old.name, try jsonText(settings))
+            for row in try db.rows("SELECT DISTINCT tenant FROM folder WHERE repository = ?", [id.text]) {
+                transaction.publish(.tenant(try row.id("tenant")))
+            }
+        }
+    }
+
+    private static func check(_ settings: RepositorySettings, in storage: StorageRecord) throws {
+        guard storage.settings.kind == .compatible || settings.access == .provider || settings.access == .tickets else {
+            throw HawserError(
+                .invalidArgument,
+                "Access permissions are for storages of kind `compatible`; \(storage.settings.kind.rawValue) goes "
+                    + "direct by itself.",
+                place: storage.name
+            )
+        }
+        guard settings.insiderProtectionDays >= 0 else {
+            throw HawserError(.invalidArgument, "Insider protection is 0 or more days.")
+        }
+    }
+}
+
+/// - Throws: `invalidArgument` for what would be no good in commands, tables or logs.
+func checkName(_ name: String) throws {
+    let isPlain = name.utf8.allSatisfy { byte in
+        (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte) || (UInt8(ascii: "A")...UInt8(ascii: "Z")).contains(byte)
+            || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) || "-_.@".utf8.contains(byte)
+    }
+    guard isPlain, (1...64).contains(name.utf8.count), name.utf8.first != UInt8(ascii: "-") else {
+        throw HawserError(
+            .invalidArgument,
+            "A name has 1 to 64 letters, digits, `.`, `_`, `@` or `-`, and does not begin with `-`.",
+            place: name
+        )
+    }
+}
+
+extension Database {
+    func exists(_ sql: String, _ arguments: StatementArguments) throws -> Bool {
+        try row(sql + " LIMIT 1", arguments) != nil
+    }
+
+    /// A row of which there must be one.
+    func one(_ table: String, id: ControlID, what: String) throws -> Found {
+        guard let row = try row("SELECT * FROM \(table) WHERE id = ?", [id.text]) else {
+            throw HawserError(.notFound, "There is no such \(what).", place: id.text)
+        }
+        return Found(row: row)
+    }
+}
+
+struct Found {
+    let row: Row
+
+    func map<Value>(_ make: (Row) throws -> Value) rethrows -> Value { try make(row) }
+}

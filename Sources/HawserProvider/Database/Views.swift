@@ -1,0 +1,70 @@
+import GRDB
+import HawserControl
+
+/// Records with the names that people know them by.
+extension ConfigurationDatabase {
+    func quotas(of tenant: ControlID?) async throws -> [QuotaView] {
+        try await read { db in
+            try db.rows(
+                """
+                SELECT folder.*, tenant.name AS tenantName, subtenant.name AS subtenantName,
+                    repository.name AS repositoryName, storage.settings AS storageSettings
+                FROM folder JOIN tenant ON tenant.id = folder.tenant
+                JOIN repository ON repository.id = folder.repository JOIN storage ON storage.id = repository.storage
+                LEFT JOIN subtenant ON subtenant.id = folder.subtenant
+                WHERE ?1 IS NULL OR folder.tenant = ?1
+                ORDER BY tenantName, repositoryName, subtenantName
+                """,
+                [tenant?.text]
+            ).map { row in
+                let folder = try FolderRecord(row)
+                return QuotaView(
+                    tenant: row["tenantName"],
+                    subtenant: row["subtenantName"],
+                    repository: row["repositoryName"],
+                    folder: folder,
+                    path: folder.path(in: try row.json("storageSettings"))
+                )
+            }
+        }
+    }
+
+    func sessionViews(of tenant: ControlID?) async throws -> [SessionView] {
+        let live = sessions
+        return try await read { db in
+            try db.rows(
+                """
+                SELECT session.*, tenant.name AS tenantName, subtenant.name AS subtenantName, device.name AS deviceName
+                FROM session JOIN tenant ON tenant.id = session.tenant JOIN device ON device.id = session.device
+                LEFT JOIN subtenant ON subtenant.id = session.subtenant
+                WHERE session.ended IS NULL AND (?1 IS NULL OR session.tenant = ?1) ORDER BY session.fence
+                """,
+                [tenant?.text]
+            ).map { row in
+                let session = try SessionRecord(row)
+                return SessionView(
+                    // The memory knows of later requests.
+                    session: live.session(session.id) ?? session,
+                    tenant: row["tenantName"],
+                    subtenant: row["subtenantName"],
+                    device: row["deviceName"]
+                )
+            }
+        }
+    }
+
+    /// When each tenant last ended a backup by itself.
+    func lastBackups() async throws -> [ControlID: Moment] {
+        try await read { db in
+            let rows = try db.rows(
+                """
+                SELECT tenant, MAX(lastRequest) AS last FROM session WHERE purpose = 'backup' AND ended IS NOT NULL
+                    AND problem IS NULL GROUP BY tenant
+                """
+            )
+            return Dictionary(
+                uniqueKeysWithValues: try rows.map { (try $0.id("tenant"), Moment(milliseconds: $0["last"])) }
+            )
+        }
+    }
+}

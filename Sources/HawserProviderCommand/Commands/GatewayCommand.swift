@@ -1,0 +1,76 @@
+public import ArgumentParser
+import HawserControl
+public import HawserProvider
+
+extension GatewayRecord.Kind: ExpressibleByArgument {}
+
+struct GatewayCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "gateway",
+        abstract: "Manage cloud gateways (relays) and gateway servers.",
+        subcommands: [GatewayAddCommand.self, GatewayListCommand.self, GatewayRemoveCommand.self]
+    )
+}
+
+struct GatewayAddCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "add",
+        abstract: "Add a gateway.",
+        discussion: """
+            Join strings that are made from now on name the relays, and tenants hear of them when they sign in. Gateway \
+            servers can be named by repositories; data goes through them in a later version.
+
+            Example: hawser-provider gateway add g1 --kind relay --address gateway.example.org:6180
+            """
+    )
+
+    @Argument(help: "The gateway's name.") var name: String
+    @Option(help: ArgumentHelp("relay (the public cloud gateway) or server.", valueName: "kind"))
+    var kind: GatewayRecord.Kind
+    @Option(help: ArgumentHelp("host:port, as tenants reach a relay, or relays a server.", valueName: "address"))
+    var address: String
+    @OptionGroup var options: ProviderOptions
+
+    func run() async throws {
+        let answer = try await options.perform(GatewayAdd(name: name, kind: kind, address: address))
+        try Output.show(answer, options, "Added gateway \(name).")
+    }
+}
+
+struct GatewayListCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "list",
+        abstract: "List the gateways.",
+        discussion: "Example: hawser-provider gateway list"
+    )
+
+    @OptionGroup var options: ProviderOptions
+
+    func run() async throws {
+        let gateways = try await options.perform(GatewayList())
+        try Output.show(
+            gateways,
+            options,
+            ["NAME", "KIND", "ADDRESS", "JOINED", "LAST SEEN"],
+            gateways.map {
+                [$0.name, $0.kind.rawValue, $0.address, $0.publicKey == nil ? "no" : "yes", $0.lastSeen.text]
+            }
+        )
+    }
+}
+
+struct GatewayRemoveCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "remove",
+        abstract: "Name a gateway no more.",
+        discussion: "Example: hawser-provider gateway remove g1"
+    )
+
+    @Argument(help: "The gateway's name or id.") var gateway: String
+    @OptionGroup var options: ProviderOptions
+
+    func run() async throws {
+        let answer = try await options.perform(GatewayRemove(gateway: gateway))
+        try Output.show(answer, options, "Removed gateway \(gateway).")
+    }
+}

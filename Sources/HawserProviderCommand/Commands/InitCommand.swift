@@ -1,0 +1,41 @@
+import ArgumentParser
+import HawserControl
+import HawserProvider
+
+struct InitCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "init",
+        abstract: "Make the data folder, the provider key and the configuration database.",
+        discussion: """
+            The key seals what is secret in the database: keep a copy of its file, apart from the backups of the database.
+
+            With a domain it makes the certificates too: the server will be control.DOMAIN, for good, since tenants know
+            that name. It need not be in the DNS. Without one they are made when `serve --domain` first runs.
+
+            Example: hawser-provider init --domain backup.example.org --key-file /etc/hawser/provider.key
+            """
+    )
+
+    @Option(help: ArgumentHelp("The provider's domain.", valueName: "domain"))
+    var domain: String?
+    @OptionGroup var options: ProviderOptions
+
+    struct Answer: Codable {
+        var database: String
+        var keyFile: String?
+    }
+
+    func run() async throws {
+        let folder = options.folder
+        let database = try await folder.initialize()
+        if let domain { try await database.makeCertificates(domain: domain) }
+        try await database.close()
+        var keyFile: String? = folder.keyFile
+        if case .command = folder.keySource { keyFile = nil }
+        var text = "Made \(folder.database)."
+        if let keyFile {
+            text += "\nThe provider key is in \(keyFile): keep a copy of it apart from the database's backups."
+        }
+        try Output.show(Answer(database: folder.database, keyFile: keyFile), options, text)
+    }
+}

@@ -1,0 +1,206 @@
+import ArgumentParser
+import CHawser
+import CoreMetrics
+import HawserFormat
+import HawserMetrics
+import HawserNetwork
+import HawserProvider
+import Logging
+import NIOCore
+import NIOPosix
+import ServiceLifecycle
+import UnixSignals
+
+struct ServeCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "serve",
+        abstract: "Run the server.",
+        discussion: """
+            Serves tenants until it gets SIGTERM or SIGINT, and then ends in order.
+
+            Example: hawser-provider serve --listen 10.0.0.5:6181 --relay 10.0.0.2 --metrics 127.0.0.1:9180
+            """
+    )
+
+    @Option(
+        help: ArgumentHelp(
+            "Where tenants, or the gateways that relay them, connect: 127.0.0.1:6181 by default. "
+                + "[HAWSER_PROVIDER_LISTEN]",
+            valueName: "host:port"
+        )
+    )
+    var listen: String?
+
+    @Option(help: ArgumentHelp("The provider's domain, if `init` was not told.", valueName: "domain"))
+    var domain: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "A cloud gateway, whose connections begin with a PROXY header; can be repeated. [HAWSER_PROVIDER_RELAYS]",
+            valueName: "address[/bits]"
+        )
+    )
+    var relay: [String] = []
+
+    @Option(
+        help: ArgumentHelp(
+            "Serve /metrics, /healthz and /readyz here; a loopback address. [HAWSER_PROVIDER_METRICS]",
+            valueName: "host:port"
+        )
+    )
+    var metrics: String?
+
+    @OptionGroup(title: "Certificates") var certificates: CertificateOptions
+    @OptionGroup(title: "Limits") var limits: ServeLimitOptions
+
+    @Flag(help: "Also when another server seems to run on this database.")
+    var takeOver = false
+
+    @OptionGroup var options: ProviderOptions
+
+    func run() async throws {
+        let registry = PrometheusRegistry()
+        MetricsSystem.bootstrap(registry)
+        let logger = Logger(label: "hawser-provider") { StreamLogHandler.standardError(label: $0) }
+        let database = try await options.folder.open(takeOver: takeOver)
+        do {
+            var configuration = try await configuration(database)
+            configuration.limits.connections = Self.connectionLimit(configuration.limits.connections, logger)
+            let server = ProviderServer(
+                configuration,
+                database: database,
+                logger: logger
+            )
+            var services: [any Service] = []
+            if let address = metrics ?? Environment.value("HAWSER_PROVIDER_METRICS") {
+                services.append(
+                    MetricsServer(
+                        address: try Self.address(address),
+                        group: MultiThreadedEventLoopGroup.singleton,
+                        logger: logger,
+                        text: registry.text,
+                        isReady: { server.isReady }
+                    )
+                )
+            }
+            services.append(server)
+            try await ServiceGroup(
+                services: services,
+                gracefulShutdownSignals: [.sigterm, .sigint],
+                logger: logger
+            ).run()
+            try await database.close()
+        } catch {
+            try? await database.close()
+            throw error
+        }
+    }
+
+    private func configuration(_ database: ConfigurationDatabase) async throws -> ProviderServer.Configuration {
+        let known = try await database.certificateDomain()
+        guard let domain = domain ?? known else {
+            throw ValidationError("Give the provider's domain with --domain: the server will be control.DOMAIN.")
+        }
+        var configuration = ProviderServer.Configuration(domain: domain)
+        let address = try Self.address(listen ?? Environment.value("HAWSER_PROVIDER_LISTEN") ?? "127.0.0.1:6181")
+        configuration.host = address.ipAddress ?? configuration.host
+        configuration.port = address.port ?? configuration.port
+        configuration.folder = options.folder
+        configuration.certificateFiles = try certificates.files()
+        configuration.limits = try limits.limits()
+        let relays =
+            relay.isEmpty
+            ? (Environment.value("HAWSER_PROVIDER_RELAYS") ?? "").split(separator: ",").map(String.init) : relay
+        configuration.relays = try relays.map(Self.block)
+        return configuration
+    }
+
+    /// Some descriptors are left for the database, listening, event loops and commands.
+    private static func connectionLimit(_ wanted: Int, _ logger: Logger) -> Int {
+        let reserve = 256
+        let files = Int(hawser_raise_file_limit(wanted + reserve))
+        guard files >= 0, files < wanted + reserve else { return wanted }
+        let possible = max(1, files - reserve)
+        logger.warning(
+            "Fewer connections than wanted: the limit of open files is too low",
+            metadata: ["wanted": "\(wanted)", "connections": "\(possible)", "files": "\(files)"]
+        )
+        return possible
+    }
+
+    static func block(_ text: String) throws -> AddressBlock {
+        guard let block = AddressBlock(text) else {
+            throw ValidationError("\(text) is no address or block such as 10.0.0.0/24.")
+        }
+        return block
+    }
+
+    private static func address(_ text: String) throws -> SocketAddress {
+        guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...]),
+            let address = try? SocketAddress(
+                ipAddress: String(text[..<colon].filter { $0 != "[" && $0 != "]" }),
+                port: Int(port)
+            )
+        else { throw ValidationError("\(text) is no address and port such as 127.0.0.1:6181.") }
+        return address
+    }
+}
+
+struct CertificateOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "A certificate chain (PEM) that somebody else renews. [HAWSER_PROVIDER_CERTIFICATE]",
+            valueName: "file"
+        )
+    )
+    var certificate: String?
+    @Option(help: ArgumentHelp("Its key (PEM). [HAWSER_PROVIDER_CERTIFICATE_KEY]", valueName: "file"))
+    var certificateKey: String?
+    @Option(
+        help: ArgumentHelp(
+            "Its root (PEM), which tenants pin. [HAWSER_PROVIDER_CERTIFICATE_AUTHORITY]",
+            valueName: "file"
+        )
+    )
+    var certificateAuthority: String?
+
+    func files() throws -> ProviderServer.CertificateFiles? {
+        let given = [
+            certificate ?? Environment.value("HAWSER_PROVIDER_CERTIFICATE"),
+            certificateKey ?? Environment.value("HAWSER_PROVIDER_CERTIFICATE_KEY"),
+            certificateAuthority ?? Environment.value("HAWSER_PROVIDER_CERTIFICATE_AUTHORITY"),
+        ].compactMap(\.self)
+        guard !given.isEmpty else { return nil }
+        guard given.count == 3 else {
+            throw ValidationError(
+                "--certificate, --certificate-key and --certificate-authority go together, or are all left out."
+            )
+        }
+        return .init(certificate: given[0], key: given[1], authority: given[2])
+    }
+}
+
+struct ServeLimitOptions: ParsableArguments {
+    @Option(help: ArgumentHelp("Connections at one time, in all.", valueName: "n"))
+    var maxConnections: Int?
+    @Option(help: ArgumentHelp("Connections at one time of one address.", valueName: "n"))
+    var maxConnectionsPerAddress: Int?
+    @Option(
+        help: ArgumentHelp(
+            "An address without limits of its own, as of a large network behind a translator; can be repeated.",
+            valueName: "address[/bits]"
+        )
+    )
+    var exempt: [String] = []
+
+    func limits() throws -> ServerLimits {
+        var limits = ServerLimits()
+        guard (maxConnections ?? 1) > 0, (maxConnectionsPerAddress ?? 1) > 0 else {
+            throw ValidationError("A limit is 1 or more.")
+        }
+        limits.connections = maxConnections ?? limits.connections
+        limits.connectionsPerAddress = maxConnectionsPerAddress ?? limits.connectionsPerAddress
+        limits.exemptAddresses = try exempt.map(ServeCommand.block)
+        return limits
+    }
+}

@@ -1,0 +1,248 @@
+public import ArgumentParser
+public import HawserControl
+import HawserFormat
+import HawserProvider
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
+struct StorageCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "storage",
+        abstract: "Manage the object storages.",
+        subcommands: [
+            StorageAddCommand.self, StorageListCommand.self, StorageShowCommand.self, StorageUpdateCommand.self,
+            StorageRemoveCommand.self,
+        ]
+    )
+}
+
+extension StorageKind: ExpressibleByArgument {}
+extension ConnectionMode: ExpressibleByArgument {}
+extension AccessPermissions: ExpressibleByArgument {}
+extension Grant.Fallback: ExpressibleByArgument {}
+
+/// How a storage is reached.
+struct StorageFields: ParsableArguments {
+    @Option(help: ArgumentHelp("As the provider's servers reach it: https://host:port.", valueName: "url"))
+    var endpoint: String?
+
+    @Option(help: ArgumentHelp("As tenants reach it, where that differs.", valueName: "url"))
+    var tenantEndpoint: String?
+
+    @Option(
+        help: ArgumentHelp("Certificate (PEM) of the storage's private authority, for tenants.", valueName: "file"),
+        completion: .file()
+    )
+    var tenantCA: String?
+
+    @Option(help: ArgumentHelp("The storage's region. (default: us-east-1)", valueName: "name"))
+    var region: String?
+
+    @Option(
+        help: ArgumentHelp("path or virtual: how the bucket is named in requests. (default: path)", valueName: "style")
+    )
+    var addressing: AddressingStyle?
+
+    @Option(help: ArgumentHelp("The access key's id.", valueName: "id"))
+    var accessKey: String?
+
+    @Option(
+        help: ArgumentHelp("Read the secret access key from this file; - for the standard input.", valueName: "file"),
+        completion: .file()
+    )
+    var secretFile: String?
+
+    enum AddressingStyle: String, ExpressibleByArgument {
+        case path, virtual
+    }
+
+    var secret: Data? {
+        get throws { try secretFile.map { Data(try SecretInput.read($0)) } }
+    }
+
+    func apply(to settings: inout StorageSettings) throws {
+        if let endpoint { settings.endpoint = endpoint }
+        if let tenantEndpoint { settings.tenantEndpoint = tenantEndpoint == "none" ? nil : tenantEndpoint }
+        if let tenantCA { settings.tenantAuthority = String(decoding: try SecretInput.read(tenantCA), as: UTF8.self) }
+        if let region { settings.region = region }
+        if let addressing { settings.usesPathStyle = addressing == .path }
+        if let accessKey { settings.accessKeyID = accessKey }
+    }
+}
+
+/// How tenants reach a repository.
+struct RepositoryFields: ParsableArguments {
+    @Option(help: ArgumentHelp("direct or gateway: which way data goes. (default: direct)", valueName: "mode"))
+    var mode: ConnectionMode?
+
+    @Option(
+        help: ArgumentHelp(
+            "What leaves the provider in direct mode: provider (nothing), sts, shared or tickets. (default: provider)",
+            valueName: "access"
+        )
+    )
+    var access: AccessPermissions?
+
+    @Option(help: ArgumentHelp("Gateway servers that may serve it; can be given several times.", valueName: "name"))
+    var gatewayServer: [String] = []
+
+    @Option(
+        help: ArgumentHelp("never or gateway: where data goes when direct fails. (default: gateway)", valueName: "way")
+    )
+    var fallback: Grant.Fallback?
+
+    @Flag(help: "Accept that several tenants have the key of the whole bucket.")
+    var acceptSharedBucket = false
+
+    @Option(help: ArgumentHelp("Keep deleted objects for so many days. (default: 0)", valueName: "days"))
+    var insiderProtection: Int?
+
+    func apply(to settings: inout RepositorySettings) {
+        if let mode { settings.mode = mode }
+        if let access { settings.access = access }
+        if !gatewayServer.isEmpty { settings.gatewayServers = gatewayServer == ["none"] ? [] : gatewayServer }
+        if let fallback { settings.fallback = fallback }
+        if acceptSharedBucket { settings.acceptsSharedBucket = true }
+        if let insiderProtection { settings.insiderProtectionDays = insiderProtection }
+    }
+}
+
+struct StorageAddCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "add",
+        abstract: "Add a storage, and a repository of the same name in it.",
+        discussion: """
+            Example: hawser-provider storage add main --kind compatible --endpoint https://s3.example:9000 \\
+                --bucket backups --access-key AKEXAMPLE --secret-file /etc/hawser/s3-secret --access tickets
+            """
+    )
+
+    @Argument(help: "The storage's name.") var name: String
+    @Option(help: ArgumentHelp("amazon, google, azure or compatible.", valueName: "kind")) var kind: StorageKind
+    @Option(help: ArgumentHelp("The bucket, or container.", valueName: "name")) var bucket: String
+    @Option(help: ArgumentHelp("Put everything below this.", valueName: "prefix")) var prefix = ""
+    @Flag(help: "Make no repository yet.") var noRepository = false
+    @OptionGroup var fields: StorageFields
+    @OptionGroup var repository: RepositoryFields
+    @OptionGroup var options: ProviderOptions
+
+    func validate() throws {
+        guard fields.endpoint != nil, fields.accessKey != nil, fields.secretFile != nil else {
+            throw ValidationError("Give --endpoint, --access-key and --secret-file.")
+        }
+    }
+
+    func run() async throws {
+        var settings = StorageSettings(kind: kind, endpoint: "", bucket: bucket, prefix: prefix, accessKeyID: "")
+        settings.usesPathStyle = kind == .compatible
+        try fields.apply(to: &settings)
+        var place = RepositorySettings()
+        repository.apply(to: &place)
+        let answer = try await options.perform(
+            StorageAdd(
+                name: name,
+                settings: settings,
+                secret: fields.secret,
+                repository: noRepository ? nil : place
+            )
+        )
+        let made = answer.repository.map { " with repository \($0.name)" } ?? ""
+        try Output.show(answer, options, "Added storage \(name) (\(answer.storage.id))\(made).")
+    }
+}
+
+struct StorageListCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "list",
+        abstract: "List the storages.",
+        discussion: "Example: hawser-provider storage list"
+    )
+
+    @OptionGroup var options: ProviderOptions
+
+    func run() async throws {
+        let storages = try await options.perform(StorageList())
+        try Output.show(
+            storages,
+            options,
+            ["NAME", "KIND", "ENDPOINT", "BUCKET", "PREFIX", "KEY"],
+            storages.map {
+                [
+                    $0.name, $0.settings.kind.rawValue, $0.settings.endpoint, $0.settings.bucket, $0.settings.prefix,
+                    $0.keyMustBeRotated ? "must be rotated" : $0.settings.accessKeyID,
+                ]
+            }
+        )
+    }
+}
+
+struct StorageShowCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "show",
+        abstract: "Show all about a storage, but its secret.",
+        discussion: "Example: hawser-provider storage show main"
+    )
+
+    @Argument(help: "The storage's name or id.") var storage: String
+    @OptionGroup var options: ProviderOptions
+
+    func run() async throws {
+        let answer = try await options.perform(StorageShow(storage: storage))
+        let (storage, settings) = (answer.storage, answer.storage.settings)
+        try Output.show(
+            answer,
+            options,
+            ["Storage", "\(storage.name) (\(storage.id))"],
+            [
+                ["Kind", settings.kind.rawValue], ["Endpoint", settings.endpoint],
+                ["Tenants' endpoint", settings.tenantEndpoint ?? "the same"], ["Region", settings.region],
+                ["Addressing", settings.usesPathStyle ? "path" : "virtual"], ["Bucket", settings.bucket],
+                ["Prefix", settings.prefix], ["Access key", settings.accessKeyID],
+                ["Key must be rotated", storage.keyMustBeRotated ? "yes" : "no"],
+                ["Repositories", answer.repositories.map(\.name).joined(separator: ", ")],
+            ]
+        )
+    }
+}
+
+struct StorageUpdateCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "update",
+        abstract: "Change how a storage is reached, or its key.",
+        discussion: "Example: hawser-provider storage update main --access-key AKNEW --secret-file - < new-secret"
+    )
+
+    @Argument(help: "The storage's name or id.") var storage: String
+    @OptionGroup var fields: StorageFields
+    @OptionGroup var options: ProviderOptions
+
+    func run() async throws {
+        let secret = try fields.secret
+        let record = try await Administration.with(options.folder) { admin in
+            var settings = try await admin.perform(StorageShow(storage: storage)).storage.settings
+            try fields.apply(to: &settings)
+            return try await admin.perform(StorageUpdate(storage: storage, settings: settings, secret: secret))
+        }
+        try Output.show(record, options, "Changed storage \(record.name).")
+    }
+}
+
+struct StorageRemoveCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "remove",
+        abstract: "Forget a storage that has no repositories.",
+        discussion: "Example: hawser-provider storage remove old"
+    )
+
+    @Argument(help: "The storage's name or id.") var storage: String
+    @OptionGroup var options: ProviderOptions
+
+    func run() async throws {
+        let answer = try await options.perform(StorageRemove(storage: storage))
+        try Output.show(answer, options, "Removed storage \(storage).")
+    }
+}

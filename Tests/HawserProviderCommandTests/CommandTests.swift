@@ -1,0 +1,122 @@
+import Foundation
+import Testing
+
+/// The built command as a process, on the database of a stopped server.
+@Suite struct CommandTests {
+    struct Run {
+        var code: Int32
+        var output: String
+        var errors: String
+
+        func json() throws -> [String: Any] {
+            try #require(try JSONSerialization.jsonObject(with: Data(output.utf8)) as? [String: Any])
+        }
+    }
+
+    /// Beside the tests, where the package manager builds it.
+    private static let program: String? = {
+        let starts = [CommandLine.arguments[0]] + Bundle.allBundles.map(\.bundlePath)
+        for start in starts {
+            var folder = URL(fileURLWithPath: start)
+            for _ in 0..<4 {
+                folder.deleteLastPathComponent()
+                let path = folder.appendingPathComponent("hawser-provider").path
+                if FileManager.default.isExecutableFile(atPath: path) { return path }
+            }
+        }
+        return nil
+    }()
+
+    private let folder = FileManager.default.temporaryDirectory.path + "/hawser-provider-command-" + UUID().uuidString
+
+    private func run(_ arguments: String..., input: String = "") throws -> Run {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: try #require(Self.program))
+        process.arguments = arguments
+        process.environment = ["HAWSER_PROVIDER_DATA": folder]
+        let (output, errors, standardInput) = (Pipe(), Pipe(), Pipe())
+        process.standardOutput = output
+        process.standardError = errors
+        process.standardInput = standardInput
+        try process.run()
+        try standardInput.fileHandleForWriting.write(contentsOf: Data(input.utf8))
+        try standardInput.fileHandleForWriting.close()
+        let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        let problems = String(decoding: errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        process.waitUntilExit()
+        return Run(code: process.terminationStatus, output: text, errors: problems)
+    }
+
+    @Test func aFirstDay() throws {
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let early = try run("tenant", "list")
+        #expect(early.code == 1)
+        #expect(early.errors.contains("hawser-provider init"))
+        #expect(try run("init").code == 0)
+        let again = try run("init", "--json")
+        #expect(again.code == 1)
+        #expect(try again.json()["reason"] as? String == "conflict")
+        let storage = try run(
+            "storage",
+            "add",
+            "main",
+            "--kind",
+            "compatible",
+            "--endpoint",
+            "https://s3.example:9000",
+            "--bucket",
+            "b",
+            "--access-key",
+            "AK",
+            "--secret-file",
+            "-",
+            "--access",
+            "tickets",
+            input: "the very secret\n"
+        )
+        #expect(storage.code == 0, "\(storage.errors)")
+        #expect(try run("tenant", "add", "acme", "--lease-end", "2030-01-01", "--sessions", "20").code == 0)
+        #expect(try run("tenant", "add", "acme").errors.contains("There is one of this name already."))
+        #expect(try run("quota", "set", "acme", "main", "500G").code == 0)
+        let shown = try run("quota", "show")
+        #expect(shown.output.split(separator: "\n").count == 2)
+        #expect(shown.output.contains("500.000 GiB"))
+        let code = try run("tenant", "join-code", "acme")
+        #expect(code.output.count == 27, "\(code.output)")
+        let report = try run("report", "--csv")
+        #expect(
+            report.output == """
+                tenant,repository,state,last backup,lease end,quota,used,free
+                acme,main,enabled,,2030-01-01 00:00,536870912000,0,536870912000
+
+                """
+        )
+        #expect(try run("tenant", "update", "acme", "--disable", "--sessions", "none").code == 0)
+        let tenant = try run("tenant", "show", "acme", "--json").json()["tenant"] as? [String: Any]
+        #expect(tenant?["isEnabled"] as? Bool == false)
+        #expect((tenant?["settings"] as? [String: Any])?["mostSessions"] == nil)
+        #expect(try run("tenant", "show", "acme").output.contains("disabled"))
+        #expect(try run("storage", "show", "main").output.contains("https://s3.example:9000"))
+        #expect(try run("repository", "list").output.contains("tickets"))
+        let backup = folder + "/copy.sqlite"
+        #expect(try run("database", "backup", backup).code == 0)
+        #expect(try run("key", "rotate").code == 0)
+        // The copy wants the old key.
+        #expect(try run("database", "restore", backup, "--json").output.contains("wrong_provider_key"))
+        let proof = try run("audit", "verify")
+        #expect(proof.output.contains("entries hold"), "\(proof.errors)")
+        for file in try FileManager.default.contentsOfDirectory(atPath: folder) {
+            let bytes = try Data(contentsOf: URL(fileURLWithPath: folder + "/" + file))
+            #expect(bytes.range(of: Data("very secret".utf8)) == nil)
+        }
+    }
+
+    @Test func helpAndWrongUsage() throws {
+        let help = try run("--help")
+        #expect(help.code == 0)
+        #expect(help.output.contains("A first day"))
+        let wrong = try run("tenant", "explode")
+        #expect(wrong.code == 64)
+        #expect(wrong.output.isEmpty)
+    }
+}

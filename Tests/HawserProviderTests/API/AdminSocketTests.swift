@@ -1,0 +1,101 @@
+import HawserControl
+import HawserFormat
+import NIOHTTP1
+import Testing
+
+@testable import HawserProvider
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
+@Suite struct AdminSocketTests {
+    @Test func commandsReachTheRunningServer() async throws {
+        try await withProviderFolder { provider in
+            let socket = provider.folder.adminSocket
+            try await provider.withServer {
+                $0.folder = provider.folder
+            } _: { client in
+                try await AdminClient.withClient(socket: socket) { admin in
+                    let shown = try await admin.perform(AuthorityStatus.operation, Data())
+                    let before = try JSONDecoder().decode(AuthorityStatus.self, from: shown)
+                    #expect(before.authorities.count == 1)
+                    #expect(before.nextStep == nil)
+
+                    let request = try JSONEncoder().encode(RotateAuthority(days: 30))
+                    let rotated = try await admin.perform(RotateAuthority.operation, request)
+                    let after = try JSONDecoder().decode(AuthorityStatus.self, from: rotated)
+                    #expect(after.authorities.count == 2)
+                    #expect(after.nextStep != nil)
+                    // Tenants hear of it with their next sign-in, over a connection that the old one vouches for.
+                    #expect(try await client.signIn().authorities == after.authorities)
+
+                    let again = await #expect(throws: HawserError.self) {
+                        try await admin.perform(RotateAuthority.operation, request)
+                    }
+                    #expect(again?.code == .conflict)
+                    let unknown = await #expect(throws: HawserError.self) { try await admin.perform("nothing", Data()) }
+                    #expect(unknown?.code == .notFound)
+                }
+            }
+            #expect(!FileManager.default.fileExists(atPath: socket))
+        }
+    }
+
+    @Test func theSocketIsItsOwnersAlone() async throws {
+        try await withProviderFolder { provider in
+            let socket = provider.folder.adminSocket
+            try await provider.withServer {
+                $0.folder = provider.folder
+            } _: { _ in
+                // The mode is set once the listener runs; an answer says that it does.
+                _ = try await AdminClient.withClient(socket: socket) {
+                    try await $0.perform(AuthorityStatus.operation, Data())
+                }
+                let attributes = try FileManager.default.attributesOfItem(atPath: socket)
+                #expect("\(attributes[.posixPermissions] ?? "")" == "\(0o600)")
+            }
+        }
+    }
+
+    @Test func withoutAServerTheErrorSaysSo() async throws {
+        let error = await #expect(throws: HawserError.self) {
+            try await AdminClient.withClient(socket: "/tmp/hawser-none.sock") {
+                try await $0.perform(AuthorityStatus.operation, Data())
+            }
+        }
+        #expect(error?.code == .noServer)
+    }
+
+    @Test func aJoinStringHoldsAllThatATenantNeeds() async throws {
+        try await withProviderFolder { provider in
+            try await provider.withServer {
+                $0.folder = provider.folder
+            } _: { client in
+                try await AdminClient.withClient(socket: provider.folder.adminSocket) { admin in
+                    let missing = await #expect(throws: HawserError.self) {
+                        try await admin.perform(TenantJoinCode(tenant: "acme"))
+                    }
+                    #expect(missing?.code == .notFound)
+                    _ = try await admin.perform(
+                        GatewayAdd(name: "relay1", kind: .relay, address: "gateway.provider.test:6180")
+                    )
+                    let answer = try await admin.perform(TenantJoinCode(tenant: "acme"))
+                    provider.log.addSecret(answer.code)
+                    let join = try JoinString(parsing: try #require(answer.joinString))
+                    #expect(join.domain == ServedProvider.domain)
+                    #expect(join.gateways.map(\.description) == ["gateway.provider.test:6180"])
+                    #expect(join.tenant == "acme")
+                    #expect(join.code == answer.code)
+                    // What it pins is what the server shows.
+                    let pinned = TestClient(provider, port: client.port, authorities: join.authorities) {}
+                    let status = try await pinned.send(.POST, ControlAPI.nonces).status
+                    try await pinned.shutdown()
+                    #expect(status == 200)
+                }
+            }
+        }
+    }
+}

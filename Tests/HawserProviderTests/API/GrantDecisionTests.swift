@@ -1,0 +1,103 @@
+import HawserControl
+import HawserFormat
+import Testing
+
+@testable import HawserProvider
+
+/// Every row of the table of docs/control-protocol.md, 5.
+@Suite struct GrantDecisionTests {
+    private func inputs(
+        _ mode: ConnectionMode,
+        _ kind: StorageKind,
+        _ access: AccessPermissions = .provider
+    ) -> GrantDecision.Inputs {
+        GrantDecision.Inputs(
+            mode: mode,
+            kind: kind,
+            access: access,
+            gatewayServers: ["gateway1"],
+            fallback: .gateway,
+            purpose: .backup,
+            avoid: nil,
+            hasInsiderProtection: false,
+            isBucketShared: false,
+            acceptsSharedBucket: false,
+            issuers: Set(GrantDecision.Access.allCases)
+        )
+    }
+
+    private func access(_ inputs: GrantDecision.Inputs) -> GrantDecision.Access? {
+        if case .direct(let access, _) = GrantDecision(inputs) { access } else { nil }
+    }
+
+    private func server(_ inputs: GrantDecision.Inputs) -> String? {
+        if case .gateway(let server, _) = GrantDecision(inputs) { server } else { nil }
+    }
+
+    private func refusal(_ inputs: GrantDecision.Inputs) -> String? {
+        if case .refused(let problem) = GrantDecision(inputs) { problem.code } else { nil }
+    }
+
+    @Test(arguments: StorageKind.allCases, AccessPermissions.allCases)
+    func gatewayModeTakesTheGatewayWhateverTheStorage(_ kind: StorageKind, _ access: AccessPermissions) {
+        #expect(server(inputs(.gateway, kind, access)) == "gateway1")
+    }
+
+    @Test func directCompatibleGoesByTheAccessPermissions() {
+        #expect(server(inputs(.direct, .compatible, .provider)) == "gateway1")
+        #expect(access(inputs(.direct, .compatible, .sts)) == .sts)
+        #expect(access(inputs(.direct, .compatible, .shared)) == .shared)
+        #expect(access(inputs(.direct, .compatible, .tickets)) == .tickets)
+    }
+
+    @Test(arguments: [StorageKind.amazon, .google, .azure])
+    func ticketsAreAChoiceForEveryKind(_ kind: StorageKind) {
+        #expect(access(inputs(.direct, kind, .tickets)) == .tickets)
+    }
+
+    @Test(arguments: [AccessPermissions.provider, .sts, .shared])
+    func otherKindsGoTheirOwnWay(_ permissions: AccessPermissions) {
+        #expect(access(inputs(.direct, .amazon, permissions)) == .sts)
+        #expect(access(inputs(.direct, .google, permissions)) == .tickets)
+        #expect(access(inputs(.direct, .azure, permissions)) == .sas)
+    }
+
+    @Test func aSharedBucketNeedsTheProvidersWord() {
+        var shared = inputs(.direct, .compatible, .shared)
+        shared.isBucketShared = true
+        #expect(refusal(shared) == "access_denied")
+        shared.acceptsSharedBucket = true
+        #expect(access(shared) == .shared)
+    }
+
+    @Test func fullAccessIsRefusedWithInsiderProtection() {
+        var full = inputs(.direct, .compatible, .sts)
+        full.purpose = .full
+        #expect(access(full) == .sts)
+        full.hasInsiderProtection = true
+        #expect(refusal(full) == "access_denied")
+    }
+
+    @Test func withoutAnIssuerTheGatewayIsTaken() {
+        var none = inputs(.direct, .compatible, .sts)
+        none.issuers = []
+        guard case .gateway(_, let reason) = GrantDecision(none) else {
+            Issue.record("no gateway")
+            return
+        }
+        #expect(reason.contains("sts"))
+        none.gatewayServers = []
+        #expect(refusal(none) == "no_way")
+    }
+
+    @Test func aTenantChangesToTheGatewayWhereTheProviderLetsIt() {
+        var failed = inputs(.direct, .compatible, .sts)
+        failed.avoid = .direct
+        #expect(server(failed) == "gateway1")
+        failed.fallback = .never
+        #expect(access(failed) == .sts)
+        var gateway = inputs(.gateway, .compatible)
+        gateway.avoid = .gateway
+        #expect(refusal(gateway) == "no_way")
+    }
+}

@@ -1,0 +1,176 @@
+import AsyncHTTPClient
+import Crypto
+import HTTPTypes
+import HawserControl
+import HawserFormat
+import NIOHTTP1
+import Testing
+
+@testable import HawserProvider
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
+@Suite struct SignInTests {
+    @Test func aDeviceRegistersSignsInPollsAndCloses() async throws {
+        try await withProvider { provider, client in
+            let session = try await client.signIn()
+            #expect(session.api == .init(min: 1, max: 1))
+            #expect(session.state.lease.isEnabled)
+            #expect(session.state.repositories.map(\.repository) == [provider.repository])
+            #expect(session.state.repositories[0].quota.limit == 1 << 30)
+            #expect(session.authorities.count == 1)
+
+            let poll = try await client.send(.GET, ControlAPI.session(session.session), token: session.token)
+            #expect(poll.status == 200)
+            #expect(try poll.value(SessionState.self).repositories == session.state.repositories)
+
+            let list = try await client.send(.GET, ControlAPI.sessions, token: session.token).value(SessionList.self)
+            #expect(list.sessions.map(\.session) == [session.session])
+            #expect(list.sessions[0].device == "laptop")
+
+            let close = try await client.send(.DELETE, ControlAPI.session(session.session), token: session.token)
+            #expect(close.status == 204)
+            let again = try await client.send(.DELETE, ControlAPI.session(session.session), token: session.token)
+            #expect(again.status == 204)
+            let late = try await client.send(.GET, ControlAPI.session(session.session), token: session.token)
+            #expect(late.code == "session_over")
+        }
+    }
+
+    @Test func whateverIsWrongWithASignInGetsOneAnswer() async throws {
+        try await withProvider { provider, client in
+            let device = try await client.register()
+            let revoked = try await client.register()
+            try await provider.database.revokeDevice(revoked.id)
+            let stranger = TestClient.Device(id: .random(), key: .init())
+            let impostor = TestClient.Device(id: device.id, key: .init())
+            let used = try await client.nonce()
+            #expect(try await client.post(ControlAPI.sessions, client.signInRequest(device, nonce: used)).status == 200)
+
+            var requests: [SignInRequest] = []
+            for device in [stranger, impostor, revoked] {
+                requests.append(try client.signInRequest(device, nonce: try await client.nonce()))
+            }
+            requests.append(try client.signInRequest(device, nonce: used))
+            requests.append(try client.signInRequest(device, nonce: Data(repeating: 7, count: 32)))
+            requests.append(try client.signInRequest(device, nonce: try await client.nonce(), domain: "other.test"))
+            var otherPurpose = try client.signInRequest(device, nonce: try await client.nonce(), purpose: .restore)
+            otherPurpose.purpose = .full
+            requests.append(otherPurpose)
+            var empty = try client.signInRequest(device, nonce: try await client.nonce())
+            empty.signature = Data()
+            requests.append(empty)
+
+            var answers: Set<Data> = []
+            for request in requests {
+                let answer = try await client.post(ControlAPI.sessions, request)
+                #expect(answer.status == 401)
+                answers.insert(answer.body)
+            }
+            #expect(answers.count == 1)
+        }
+    }
+
+    @Test func aJoinCodeIsGoodOnce() async throws {
+        try await withProvider { provider, client in
+            let code = try await provider.database.addJoinCode(.device(tenant: provider.tenant, subtenant: nil))
+            provider.log.addSecret(code)
+            let key = Curve25519.Signing.PrivateKey().publicKey.rawRepresentation
+            let request = RegistrationRequest(code: code, publicKey: key, name: "a")
+            #expect(try await client.post(ControlAPI.devices, request).status == 200)
+            let again = try await client.post(ControlAPI.devices, request)
+            let wrong = RegistrationRequest(code: "0000000000000000000000000A", publicKey: key, name: "a")
+            let unknown = try await client.post(ControlAPI.devices, wrong)
+            #expect(again.code == "not_signed_in")
+            #expect(unknown.body == again.body)
+            let short = RegistrationRequest(code: code, publicKey: key.prefix(31), name: "a")
+            #expect(try await client.post(ControlAPI.devices, short).code == "invalid_argument")
+        }
+    }
+
+    @Test func tokensOpenTheirOwnSessionOnly() async throws {
+        try await withProvider { provider, client in
+            let other = try await provider.database.addTenant("other")
+            let mine = try await client.signIn()
+            let theirs = try await client.signIn(try await client.register(tenant: other.id))
+            for path in [ControlAPI.session(theirs.session), ControlAPI.events(theirs.session)] {
+                #expect(try await client.send(.GET, path, token: mine.token).code == "not_found")
+            }
+            #expect(
+                try await client.send(.DELETE, ControlAPI.session(theirs.session), token: mine.token).code
+                    == "not_found"
+            )
+            // The repository is the provider's; the other tenant has nothing in it.
+            let path = ControlAPI.leases(provider.repository)
+            let lease = try await client.post(path, LeaseRequest(bytes: 1, rate: 0), token: theirs.token)
+            #expect(lease.code == "not_found")
+            #expect(!String(decoding: lease.body, as: UTF8.self).contains("acme"))
+
+            let list = try await client.send(.GET, ControlAPI.sessions, token: theirs.token).value(SessionList.self)
+            #expect(list.sessions.map(\.session) == [theirs.session])
+        }
+    }
+
+    @Test func aSubtenantSeesNothingOfTheTenants() async throws {
+        try await withProvider { provider, client in
+            let subtenant = try await provider.database.addSubtenant("branch", of: provider.tenant)
+            let tenants = try await client.signIn()
+            let branch = try await client.signIn(try await client.register(subtenant: subtenant.id))
+            #expect(branch.state.repositories.isEmpty)
+            let answer = try await client.post(
+                ControlAPI.grants(provider.repository),
+                GrantRequest(purpose: .restore),
+                token: branch.token
+            )
+            #expect(answer.code == "not_found")
+            let list = try await client.send(.GET, ControlAPI.sessions, token: branch.token).value(SessionList.self)
+            #expect(list.sessions.map(\.session) == [branch.session])
+            let all = try await client.send(.GET, ControlAPI.sessions, token: tenants.token).value(SessionList.self)
+            #expect(all.sessions.count == 2)
+        }
+    }
+
+    @Test(arguments: ["", "Bearer", "Bearer x", "Basic YTpi", "Bearer " + String(repeating: "A", count: 43)])
+    func requestsWithoutATokenThatIsKnownAreRefused(_ header: String) async throws {
+        try await withProvider { _, client in
+            for operation in ControlOperation.allCases where operation.needsSession {
+                let path = operation.template.replacing("{id}", with: ControlID.random().text)
+                var request = client.request(.init(rawValue: operation.method.rawValue), path)
+                request.headers.add(name: "authorization", value: header)
+                let answer = try await client.send(request)
+                #expect(answer.code == "not_signed_in")
+            }
+        }
+    }
+
+    @Test func aSessionGoesOnAfterARestart() async throws {
+        try await withProviderFolder { provider in
+            let session = try await provider.withServer { try await $0.signIn() }
+            try await provider.withServer { client in
+                let poll = try await client.send(.GET, ControlAPI.session(session.session), token: session.token)
+                #expect(poll.status == 200)
+                try await client.withEvents(of: session) { events in
+                    _ = try await events.nextState()
+                }
+            }
+        }
+    }
+
+    @Test func maintenanceAndDisabledTenantsAreTold() async throws {
+        try await withProvider { provider, client in
+            let device = try await client.register()
+            try await provider.database.setMaintenance("Until noon.")
+            let closed = await #expect(throws: HawserError.self) { try await client.signIn(device) }
+            #expect(closed?.code == .maintenance)
+            #expect(closed?.message == "Until noon.")
+            try await provider.database.setMaintenance(nil)
+            _ = try await provider.database.updateTenant(provider.tenant) { $0.isEnabled = false }
+            let disabled = await #expect(throws: HawserError.self) { try await client.signIn(device) }
+            #expect(disabled?.code == .tenantDisabled)
+        }
+    }
+}

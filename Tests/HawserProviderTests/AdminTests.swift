@@ -1,0 +1,160 @@
+import Foundation
+import HawserControl
+import HawserFormat
+import Testing
+
+@testable import HawserProvider
+
+@Suite struct AdminTests {
+    @Test func aFirstDay() async throws {
+        try await TestProvider.with { provider in
+            let admin = AdminService(provider.database, folder: provider.folder, actor: "root") { code, tenant in
+                "join:\(tenant.name):\(code)"
+            }
+            let settings = StorageSettings(
+                kind: .compatible,
+                endpoint: "https://s3.example",
+                bucket: "backups",
+                accessKeyID: "AK"
+            )
+            let storage = try await admin.perform(
+                StorageAdd(name: "main", settings: settings, secret: Data("s3 secret".utf8), repository: .init())
+            )
+            #expect(storage.repository?.name == "main")
+            #expect(try await provider.database.storageSecret(storage.storage.id)?.bytes == Array("s3 secret".utf8))
+            _ = try await admin.perform(TenantAdd(name: "acme"))
+            _ = try await admin.perform(SubtenantAdd(tenant: "acme", name: "branch"))
+            _ = try await admin.perform(QuotaSet(tenant: "acme", repository: "main", limit: 1 << 40))
+            _ = try await admin.perform(QuotaSet(tenant: "acme", subtenant: "branch", repository: "main", limit: 5))
+            let code = try await admin.perform(TenantJoinCode(tenant: "acme", subtenant: "branch"))
+            #expect(code.joinString == "join:acme:\(code.code)")
+            let identity = try await provider.database.registerDevice(
+                code: code.code,
+                publicKey: randomBytes(32),
+                name: "machine"
+            )
+            #expect(identity.subtenant?.name == "branch")
+            let session = try await provider.database.openSession(
+                device: identity.device.id,
+                purpose: .backup,
+                agent: "hawser 1"
+            ).session
+            let shown = try await admin.perform(TenantShow(tenant: "acme"))
+            #expect(shown.quotas.map(\.subtenant) == [nil, "branch"])
+            #expect(shown.sessions.map(\.session.id) == [session.id])
+            #expect(shown.sessions.first?.device == "machine")
+            _ = try await admin.perform(SessionEnd(session: session.id.text, reason: "moving"))
+            #expect(provider.database.session(session.id)?.problem?.message == "moving")
+            var update = TenantUpdate(tenant: "acme")
+            update.leaseEnd = AdminChange(Moment(Timestamp(seconds: 2_000_000_000)))
+            update.mostSessions = AdminChange(7)
+            #expect(try await admin.perform(update).settings.mostSessions == 7)
+            update = TenantUpdate(tenant: "acme")
+            update.mostSessions = AdminChange(nil)
+            update.isEnabled = false
+            let changed = try await admin.perform(update)
+            #expect(changed.settings.mostSessions == nil)
+            #expect(changed.leaseEnd?.seconds == 2_000_000_000)
+            #expect(!changed.isEnabled)
+            let report = try await admin.perform(UsageReport())
+            #expect(report.map(\.tenant) == ["acme"])
+            #expect(report.first?.quota == 1 << 40)
+            #expect(try await admin.perform(AuditVerify()).entries > 5)
+            #expect(try await admin.perform(AuditList()).contains { $0.actor == "root" && $0.action == "quota.set" })
+        }
+    }
+
+    @Test func gateways() async throws {
+        try await TestProvider.with { provider in
+            let admin = AdminService(provider.database, folder: provider.folder)
+            let added = try await admin.perform(GatewayAdd(name: "g1", kind: .relay, address: "relay.example:6180"))
+            #expect(added.address == "relay.example:6180" && added.kind == .relay)
+            for address in ["relay", ":6180", "relay:0", "relay:x", "relay:70000", "my_relay:1", "a b:1", "relay:+1"] {
+                await expectError(.invalidArgument) {
+                    try await admin.perform(GatewayAdd(name: "g2", kind: .relay, address: address))
+                }
+            }
+            let unknown = TenantAdd(name: "typo", settings: TenantSettings(gateways: ["g7"]))
+            await expectError(.notFound) { try await admin.perform(unknown) }
+            _ = try await admin.perform(TenantAdd(name: "one", settings: TenantSettings(gateways: ["g1"])))
+            let code = try await provider.database.addJoinCode(.gateway(added.id))
+            _ = try await admin.perform(GatewayRemove(gateway: "g1"))
+            // Its code went with it.
+            await expectError(.notSignedIn) {
+                try await provider.database.registerGateway(code: code, publicKey: [1])
+            }
+            #expect(try await admin.perform(GatewayList()).isEmpty)
+        }
+    }
+
+    @Test func storagesInUseStay() async throws {
+        try await TestProvider.with { provider in
+            let admin = AdminService(provider.database, folder: provider.folder)
+            let repository = try await provider.repository()
+            await expectError(.conflict) { try await admin.perform(StorageRemove(storage: "main")) }
+            var settings = try await provider.database.storage(repository.storage).settings
+            settings.bucket = "other"
+            let moved = settings
+            await expectError(.conflict) { try await admin.perform(StorageUpdate(storage: "main", settings: moved)) }
+            settings.bucket = "main"
+            settings.endpoint = "ftp://x"
+            let wrong = settings
+            await expectError(.invalidArgument) {
+                try await admin.perform(StorageUpdate(storage: "main", settings: wrong))
+            }
+            // Nothing is left of half a request.
+            let amazon = StorageSettings(kind: .amazon, endpoint: "https://s3", bucket: "b", accessKeyID: "AK")
+            await expectError(.invalidArgument) {
+                try await admin.perform(
+                    StorageAdd(name: "new", settings: amazon, secret: nil, repository: .init(access: .sts))
+                )
+            }
+            #expect(try await admin.perform(StorageList()).map(\.name) == ["main"])
+        }
+    }
+
+    @Test func alarms() async throws {
+        try await TestProvider.with { provider in
+            let admin = AdminService(provider.database, folder: provider.folder)
+            let repository = try await provider.repository()
+            let full = try await provider.tenant("full", in: repository, limit: 1000)
+            let half = try await provider.tenant("half", in: repository, limit: 1000)
+            func codes() async throws -> [String] {
+                try await admin.perform(AlarmList()).map { "\($0.code) \($0.subject)" }
+            }
+            #expect(try await codes().isEmpty)
+            let target = try await full.session()
+            _ = try await provider.database.commit(target, [object(799)])
+            #expect(try await codes().isEmpty)
+            _ = try await provider.database.commit(target, [object(1)])
+            #expect(try await codes() == ["quota full in main"])
+            #expect(try await admin.perform(AlarmList()).first?.message.contains("80 %") == true)
+            _ = try await provider.database.commit(target, [object(200)])
+            #expect(try await admin.perform(AlarmList()).first?.message.contains("100 %") == true)
+            _ = try await provider.database.reconcile(full.folder, listing: listing([object(2000)]))
+            #expect(try await codes() == ["over_quota full in main"])
+            try await provider.database.endSession(target.session)
+            // Three days later only one of them has a backup.
+            provider.advance(.seconds(3 * 86_400))
+            let backup = try await half.session()
+            try await provider.database.endSession(backup.session)
+            let end = provider.clock.wall + .seconds(10 * 86_400)
+            _ = try await provider.database.updateTenant(half.tenant) { $0.leaseEnd = end }
+            #expect(try await codes() == ["over_quota full in main", "no_backup full", "lease_ends half"])
+        }
+    }
+
+    @Test func whatIsNotUnderstoodIsRefused() async throws {
+        try await TestProvider.with { provider in
+            let admin = AdminService(provider.database, folder: provider.folder)
+            await expectError(.notFound) { try await admin.perform("tenant.explode", Data("{}".utf8)) }
+            for body in ["", "[]", "{}", #"{"name": 5}"#, "\u{0}"] {
+                await expectError(.invalidArgument) { try await admin.perform("tenant.add", Data(body.utf8)) }
+            }
+            await expectError(.notFound) { try await admin.perform(TenantShow(tenant: "nobody")) }
+            await expectError(.invalidArgument) { try await admin.perform(DeviceRevoke(device: "xyz")) }
+            await expectError(.invalidArgument) { try await admin.perform(DatabaseBackup(file: "relative")) }
+            #expect(AdminService.operations.count > 30)
+        }
+    }
+}
