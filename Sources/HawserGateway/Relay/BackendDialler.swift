@@ -1,0 +1,33 @@
+import NIOCore
+import NIOPosix
+
+/// Connects to backends, on the client's event loop, so that a relayed connection never crosses threads.
+struct BackendDialler: Sendable {
+    /// Of what waits to be written to one end: reading from the other one stops above the upper mark and begins again below
+    /// the lower one. With one read (64 KiB at most) on top, that is what one direction can hold.
+    static let waterMark = ChannelOptions.Types.WriteBufferWaterMark(low: 32 * 1024, high: 64 * 1024)
+
+    /// When a peer ends its side, NIO reads all that the kernel has for us at once, whether the other end takes it or not.
+    /// So the kernel's buffer is part of the bound. 512 KiB is enough for 1 GB/s in a data centre (0.5 ms); a client's is
+    /// left to the kernel, since a fixed one would be too small for long ways.
+    private static let receiveBuffer = 512 * 1024
+
+    private let connectLimit: TimeAmount
+
+    init(_ configuration: CloudGateway.Configuration) {
+        connectLimit = TimeAmount(configuration.connectLimit)
+    }
+
+    func connect(_ address: BackendAddress, on eventLoop: any EventLoop) -> EventLoopFuture<any Channel> {
+        let bootstrap = ClientBootstrap(group: eventLoop)
+            .connectTimeout(connectLimit)
+            .channelOption(.autoRead, value: false)
+            .channelOption(.allowRemoteHalfClosure, value: true)
+            .channelOption(.maxMessagesPerRead, value: 1)
+            .channelOption(.writeBufferWaterMark, value: BackendDialler.waterMark)
+            .channelOption(.recvAllocator, value: ReadBuffers())
+            .channelOption(.socketOption(.so_rcvbuf), value: .init(BackendDialler.receiveBuffer))
+        return address.socketAddress.map(bootstrap.connect(to:))
+            ?? bootstrap.connect(host: address.host, port: address.port)
+    }
+}
