@@ -1,0 +1,42 @@
+import ArgumentParser
+import Hawser
+
+struct DumpCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "dump",
+        abstract: "Write a file, or a folder as a tar archive, to standard output.",
+        discussion: """
+            The archive keeps holes as GNU tar does (its sparse format 1.0). Messages go to the standard error, with --json too.
+
+            Examples:
+              hawser dump latest /all.sql | psql
+              hawser dump latest /home/ada | tar -t
+            """
+    )
+
+    @Argument(help: "The snapshot: an id, the beginning of one, or latest.")
+    var snapshot: String
+
+    @Argument(help: "The file or folder in the snapshot; / is all of it.")
+    var path: String
+
+    @OptionGroup(title: "Snapshots") var filter: SnapshotFilterOptions
+    @OptionGroup(title: "Repository") var options: RepositoryOptions
+
+    func run() async throws {
+        options.output.apply()
+        Console.shared.giveOutputAway()
+        let path = try EntryPath(argument: path)
+        if Console.shared.isTerminal {
+            throw ValidationError("Standard output is a terminal: send it into a file or another program.")
+        }
+        let repository = try await options.open()
+        let found = try await repository.snapshot(named: snapshot, filter.filter())
+        let output = OutputFile.standard
+        let dump = Dump(repository: repository, output: output)
+        // Writing blocks for as long as the reader does not read.
+        try await withTaskExecutorPreference(BlockingExecutor.shared) {
+            try await dump.run(found.snapshot, path)
+        }
+    }
+}

@@ -1,0 +1,65 @@
+import ArgumentParser
+import Hawser
+
+struct InitCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "init",
+        abstract: "Make a repository.",
+        discussion: """
+            A folder is created when it is missing; a bucket must be there. Without the password nothing can be restored: keep it where the machine's \
+            loss does not take it along.
+
+            Examples:
+              hawser init --repository /mnt/disk/backup
+              hawser init --repository s3:https://s3.example.com/bucket/folder
+            """
+    )
+
+    @OptionGroup var options: RepositoryOptions
+
+    @Option(
+        help: ArgumentHelp(
+            "Take over that repository's secrets for cutting and naming chunks, so that copies deduplicate.",
+            discussion: "Its password is read from --from-password-file or asked for.",
+            valueName: "place"
+        )
+    )
+    var from: String?
+
+    @Option(help: ArgumentHelp("Read the other repository's password from this file.", valueName: "file"))
+    var fromPasswordFile: String?
+
+    func run() async throws {
+        options.output.apply()
+        let location = try options.location()
+        var origin: Repository?
+        if let from {
+            let bytes =
+                try fromPasswordFile.map { try PasswordOptions.read(file: $0) }
+                ?? PasswordOptions.prompt(isNew: false, name: "Password of \(displayText(from.rawBytes))")
+            let place = try asUsage { try RepositoryLocation(parsing: from, s3: options.storage.s3()) }
+            origin = try await Repository.open(at: place, password: PasswordOptions.secret(bytes))
+        }
+        let storage = try await location.storage(creating: true)
+        let store = try options.layered(storage)
+        // Before anybody has to think of a password.
+        for try await _ in store.objects(.config) {
+            throw HawserError(
+                .repositoryExists,
+                "There is a repository already. Nothing was changed.",
+                place: location.description
+            )
+        }
+        let password = try await options.password.password(isNew: true)
+        try await Repository.create(in: store, storage, password: password, origin: origin)
+        let repository = try await Repository.open(in: store, storage, password: password)
+        var object = JSONObject(type: "initialized")
+        object["id"] = .string(repository.id)
+        object.set(text: location.description.rawBytes, as: "repository")
+        Console.shared.json(object)
+        Console.shared.result(
+            "created repository \(repository.id.prefix(8)) at \(displayText(location.description.rawBytes))"
+        )
+        Console.shared.note("Keep the password safe: without it, nothing in the repository can ever be read.")
+    }
+}

@@ -1,0 +1,59 @@
+import Hawser
+
+/// What `forget` says about each snapshot.
+enum ForgetReport {
+    struct Group {
+        var group: SnapshotGrouping.Group
+        /// The newest first.
+        var decisions: [RetentionDecision]
+    }
+
+    static func show(_ groups: [Group], groupBy: SnapshotGrouping) throws {
+        if Console.shared.isJSON {
+            Console.shared.json(array: try groups.map { .object(try json($0, groupBy)) })
+        } else {
+            for group in groups { print(group) }
+        }
+    }
+
+    private static func print(_ group: Group) {
+        let console = Console.shared
+        if let title = SnapshotTable.title(group.group) { console.note("\n" + title) }
+        for isKept in [true, false] {
+            let part = group.decisions.filter { $0.isKept == isKept }
+            if part.isEmpty { continue }
+            console.note("\(isKept ? "keep" : "remove") \(part.count) snapshots:")
+            var rows = [["ID", "Time", "Host", "Tags", "Paths", "Reasons"]]
+            for decision in part.reversed() {
+                let snapshot = decision.candidate.stored.snapshot
+                rows.append([
+                    String(decision.candidate.stored.id.hex.prefix(8)),
+                    TimeText.local(decision.candidate.time),
+                    displayText(snapshot.hostname),
+                    snapshot.tags.map { displayText($0) }.joined(separator: ","),
+                    snapshot.paths.map { displayText($0) }.joined(separator: " "),
+                    decision.reasons.map(\.description).joined(separator: ", "),
+                ])
+            }
+            for line in Columns.align(rows) { console.note(line) }
+        }
+    }
+
+    /// As restic prints it.
+    private static func json(_ group: Group, _ groupBy: SnapshotGrouping) throws -> JSONObject {
+        var object = groupBy.key(group.group)
+        for isKept in [true, false] {
+            let part = group.decisions.filter { $0.isKept == isKept }
+            object[isKept ? "keep" : "remove"] = .array(try part.map { .object(try $0.candidate.stored.listed) })
+        }
+        object["reasons"] = .array(
+            try group.decisions.filter(\.isKept).map { decision in
+                var item = JSONObject()
+                item["snapshot"] = .object(try decision.candidate.stored.listed)
+                item["matches"] = .array(decision.reasons.map { .string($0.description) })
+                return .object(item)
+            }
+        )
+        return object
+    }
+}

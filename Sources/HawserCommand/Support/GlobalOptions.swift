@@ -1,0 +1,119 @@
+import ArgumentParser
+import Hawser
+
+/// What all commands have.
+struct OutputOptions: ParsableArguments {
+    @Flag(help: "Print JSON: one object a line.")
+    var json = false
+
+    @Flag(name: .shortAndLong, help: "Print only results and problems.")
+    var quiet = false
+
+    @Flag(name: .shortAndLong, help: "Print more.")
+    var verbose = false
+
+    func apply() {
+        Console.shared.configure(json: json, detail: quiet ? .quiet : verbose ? .verbose : .normal)
+    }
+
+    func validate() throws {
+        if quiet, verbose { throw ValidationError("--quiet and --verbose contradict each other.") }
+    }
+}
+
+/// How a repository is found, opened and used.
+struct RepositoryOptions: ParsableArguments {
+    @Option(
+        name: [.customShort("r"), .customLong("repository"), .customLong("repo")],
+        help: ArgumentHelp(
+            "Where the repository is: a folder, or s3:https://host/bucket/folder. [HAWSER_REPOSITORY]",
+            valueName: "place"
+        ),
+        completion: .directory
+    )
+    var repository: String?
+
+    @OptionGroup var password: PasswordOptions
+
+    @Option(
+        help: ArgumentHelp("Where this machine keeps what makes it fast. [HAWSER_CACHE_DIR]", valueName: "dir"),
+        completion: .directory
+    )
+    var cacheDir: String?
+
+    @Flag(help: "Keep no cache.")
+    var noCache = false
+
+    @Option(
+        help: ArgumentHelp("The most memory to use, at least 96M. (default: 128M, with S3 192M)", valueName: "size")
+    )
+    var memory: ByteSize?
+
+    @OptionGroup var limits: LimitOptions
+
+    @OptionGroup var storage: StorageOptions
+
+    @OptionGroup var output: OutputOptions
+
+    static let smallestMemory = 96 << 20
+    static let standardMemory = 128 << 20
+    /// Three packs are on their way at one time instead of one, which hides the latency of a network.
+    static let standardMemoryRemote = 192 << 20
+
+    var memoryBytes: Int {
+        if let memory { return memory.bytes }
+        return (try? location())?.access == .remote ? Self.standardMemoryRemote : Self.standardMemory
+    }
+
+    func validate() throws {
+        guard memoryBytes >= Self.smallestMemory else { throw ValidationError("--memory is at least 96M.") }
+        if password.isEmptyPath || cacheDir == "" { throw ValidationError("The path of an option is empty.") }
+    }
+
+    func location() throws -> RepositoryLocation {
+        guard let text = repository ?? Environment.value("HAWSER_REPOSITORY"), !text.isEmpty else {
+            throw ValidationError("No repository: give --repository or set HAWSER_REPOSITORY.")
+        }
+        return try asUsage { try RepositoryLocation(parsing: text, s3: storage.s3()) }
+    }
+
+    /// Throttled inside of the retries, so that what is sent again counts again.
+    func layered(_ storage: RepositoryStorage) throws -> any ObjectStore {
+        RetryingStore(
+            try limits.applied(to: storage.store),
+            onRetry: { Console.shared.details("trying again: \($0.operation): \($0.error.message)") }
+        )
+    }
+
+    var cacheRoot: String? {
+        if noCache { return nil }
+        if let given = cacheDir ?? Environment.value("HAWSER_CACHE_DIR"), !given.isEmpty { return given }
+        return CachePlace.standard
+    }
+
+    func open() async throws -> Repository {
+        let storage = try await location().storage()
+        let store = try layered(storage)
+        let password = try await password.password()
+        let begin = ContinuousClock.now
+        let repository = try await Repository.open(in: store, storage, password: password, cache: cacheRoot)
+        if let problem = repository.cacheProblem {
+            Console.shared.warning("warning: going on without the local cache: " + Failure.text(problem))
+        }
+        Console.shared.details(
+            "repository \(repository.id.prefix(8)) opened in \(Self.seconds(begin.duration(to: .now))), "
+                + "of these \(Self.seconds(repository.unlockDuration)) for the key derivation"
+        )
+        return repository
+    }
+
+    static func seconds(_ duration: Duration) -> String { ByteSize.decimals(duration.inSeconds, 3) + " s" }
+}
+
+enum CachePlace {
+    /// The XDG Base Directory Specification's place for caches; `nil` when there is no home either.
+    static var standard: String? {
+        if let cache = Environment.value("XDG_CACHE_HOME"), cache.hasPrefix("/") { return cache + "/hawser" }
+        return Environment.value("HOME").map { $0 + "/.cache/hawser" }
+    }
+}

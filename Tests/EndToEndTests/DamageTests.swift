@@ -1,0 +1,162 @@
+import Foundation
+import Testing
+
+/// Any object truncated, emptied, changed, swapped or removed: check names it, restore gives back all that is not
+/// hurt, names the rest, and never writes a wrong byte.
+@Suite("Damage")
+struct DamageTests {
+    enum Damage: String, CaseIterable, Sendable {
+        case truncated, emptied, oneBitChanged, swapped, removed
+    }
+
+    @Test(
+        "Damaged objects are found and hurt only what they hold",
+        arguments: [
+            "config/", "keys/", "packs/d/", "packs/m/", "index/d/", "index/m/", "snapshots/", "refs/",
+        ]
+    )
+    func damagedObject(kind: String) async throws {
+        var generator = SeededGenerator(seed: TestScale.seed)
+        print("seed \(TestScale.seed)")
+        let fixture = try await Fixture(generator: &generator)
+        let cases = Damage.allCases.flatMap { damage in fixture.keys(of: kind).map { (damage, $0) } }
+        #expect(!cases.isEmpty, "no objects of \(kind)")
+        for (damage, key) in TestScale.isFull ? cases : Array(cases.shuffled(using: &generator).prefix(2)) {
+            try await fixture.examine(damage, of: key, kind: kind, generator: &generator)
+        }
+    }
+
+    @Test("The index is made again from packs alone", arguments: ["index/d/", "index/m/"])
+    func repairIndex(kind: String) async throws {
+        var generator = SeededGenerator(seed: TestScale.seed)
+        let fixture = try await Fixture(generator: &generator)
+        for key in fixture.keys(of: kind) {
+            try FileManager.default.removeItem(atPath: fixture.bench.repository + "/" + key)
+        }
+        try await fixture.bench.hawser("repair", "index").expect(0)
+        try await fixture.bench.hawser("check", "--read-data").expect(0)
+        for (snapshot, manifest) in fixture.snapshots {
+            try await fixture.bench.restore(snapshot, to: "repaired-" + snapshot).expect(0)
+            try await TreeComparison.expectEqual(manifest, fixture.bench.restored("repaired-" + snapshot))
+        }
+    }
+}
+
+/// A repository with two snapshots, the manifests of what they hold, and a copy of it as it was.
+private struct Fixture {
+    let bench: Workbench
+    private(set) var snapshots: [(snapshot: String, manifest: String)] = []
+    private let objects: [String]
+    private var pristine: String { bench.directory.path + "/pristine" }
+
+    init(generator: inout SeededGenerator) async throws {
+        let bench = try await Workbench.withRepository()
+        var snapshots: [(String, String)] = []
+        for round in 1...2 {
+            let folder = bench.source + "/round-\(round)"
+            try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+            for index in 0..<30 {
+                let bytes = generator.bytes(index * 20_000)
+                try Data(bytes).write(to: URL(filePath: folder + "/file-\(index)"))
+            }
+            let manifest = bench.directory.path + "/manifest-\(round)"
+            try await TreeComparison.writeManifest(of: bench.source, to: manifest)
+            snapshots.append((try await bench.backup().snapshot, manifest))
+        }
+        try FileManager.default.copyItem(
+            atPath: bench.repository,
+            toPath: bench.directory.path + "/pristine"
+        )
+        self.bench = bench
+        self.snapshots = snapshots
+        objects = try bench.objects("")
+    }
+
+    func keys(of kind: String) -> [String] { objects.filter { $0.hasPrefix(kind) } }
+
+    func examine(
+        _ damage: DamageTests.Damage,
+        of key: String,
+        kind: String,
+        generator: inout SeededGenerator
+    ) async throws {
+        let what: Comment = "\(damage) \(key)"
+        try FileManager.default.removeItem(atPath: bench.repository)
+        try FileManager.default.copyItem(atPath: pristine, toPath: bench.repository)
+        // What the cache remembers must not hide the damage.
+        try? FileManager.default.removeItem(atPath: bench.cache)
+        guard try apply(damage, to: key, kind: kind, generator: &generator) else { return }
+
+        let check = try await bench.hawser("check", "--read-data")
+        switch (kind, damage) {
+        case ("config/", .removed): #expect(check.status == 10, what)
+        case ("keys/", .removed): #expect([1, 10, 12].contains(check.status), "\(what)\n\(check)")
+        // A snapshot that is gone can't be told from one that was forgotten.
+        case ("snapshots/", .removed): #expect([0, 1].contains(check.status), "\(what)\n\(check)")
+        default:
+            #expect(check.status == 1, "\(what)\n\(check)")
+            // `keys/` and the like are named by their hash, `config/` by its number. Of what is gone nobody knows the
+            // hash, only where it is missing.
+            let isGone = damage == .removed && (kind.hasPrefix("index/") || kind == "refs/")
+            let name = isGone ? kind.prefix { $0 != "/" } : key.split(separator: "/").last ?? ""
+            #expect(check.allText.contains(name), "\(what)\n\(check)")
+        }
+
+        for (snapshot, manifest) in snapshots {
+            let target = "restored-\(generator.next())"
+            let restore = try await bench.restore(snapshot, to: target)
+            #expect(restore.status != nil, "\(what): must not crash\n\(restore)")
+            var differences =
+                try await FileManager.default.fileExists(atPath: bench.restored(target))
+                ? TreeComparison.differences(manifest, bench.restored(target)) : []
+            if restore.status == 0 {
+                #expect(differences.isEmpty, "\(what): exit code 0 with differences\n\(differences)")
+                continue
+            }
+            // The last line counts; folders of which a file is missing have another time.
+            differences.removeAll { !$0.hasPrefix("only in the first:") && !$0.contains(": content is ") }
+            for difference in differences {
+                #expect(!difference.contains(": content is "), "\(what): wrong bytes\n\(difference)")
+                let name = difference.split(separator: "/").last.map(String.init) ?? difference
+                #expect(restore.allText.contains(name), "\(what): \(difference) is not named\n\(restore)")
+            }
+        }
+    }
+
+    /// `false` when there is nothing to swap with.
+    private func apply(
+        _ damage: DamageTests.Damage,
+        to key: String,
+        kind: String,
+        generator: inout SeededGenerator
+    ) throws -> Bool {
+        let file = URL(filePath: bench.repository + "/" + key)
+        var bytes = [UInt8](try Data(contentsOf: file))
+        switch damage {
+        case .truncated: bytes.removeLast(Int.random(in: 1...bytes.count - 1, using: &generator))
+        case .emptied: bytes.removeAll()
+        case .oneBitChanged:
+            let index = Int.random(in: 0..<bytes.count, using: &generator)
+            bytes[index] ^= 1 << UInt8.random(in: 0..<8, using: &generator)
+        case .swapped:
+            guard let other = keys(of: kind).filter({ $0 != key }).randomElement(using: &generator) else {
+                return false
+            }
+            let otherFile = URL(filePath: bench.repository + "/" + other)
+            let otherBytes = try Data(contentsOf: otherFile)
+            try replace(otherFile, with: Data(bytes))
+            bytes = [UInt8](otherBytes)
+        case .removed:
+            try FileManager.default.removeItem(at: file)
+            return true
+        }
+        try replace(file, with: Data(bytes))
+        return true
+    }
+
+    /// Objects are read-only files.
+    private func replace(_ file: URL, with data: Data) throws {
+        try FileManager.default.removeItem(at: file)
+        try data.write(to: file)
+    }
+}

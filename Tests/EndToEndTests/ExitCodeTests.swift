@@ -1,0 +1,175 @@
+import Foundation
+import Testing
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Darwin)
+    import Darwin
+#endif
+
+/// The codes of docs/commands.md.
+@Suite("Exit codes")
+struct ExitCodeTests {
+    @Test("10 where there is no repository", arguments: ["snapshots", "check", "backup"])
+    func noRepository(command: String) async throws {
+        let bench = try Workbench()
+        let result = try await bench.start(command == "backup" ? [command, bench.source] : [command]).result()
+        result.expect(10)
+    }
+
+    @Test("12 for a wrong password, and init does not replace a repository")
+    func wrongPassword() async throws {
+        let bench = try await Workbench.withRepository()
+        try await bench.hawser("snapshots", changing: ["HAWSER_PASSWORD": "wrong"]).expect(12)
+        let before = try bench.objects("")
+        try await bench.hawser("init").expect(1)
+        #expect(try bench.objects("") == before)
+    }
+
+    @Test("1 at once for a source that does not exist, without a snapshot")
+    func missingSource() async throws {
+        let bench = try await Workbench.withRepository()
+        let missing = bench.directory.path + "/missing"
+        let result = try await bench.hawser("backup", bench.source, missing)
+        result.expect(1)
+        #expect(result.allText.contains(missing))
+        #expect(try await bench.snapshots().isEmpty)
+    }
+
+    @Test("1 for a snapshot that does not exist")
+    func missingSnapshot() async throws {
+        let bench = try await Workbench.withRepository()
+        try await bench.restore("latest", to: "target").expect(1)
+        try await bench.restore(String(repeating: "0", count: 64), to: "target").expect(1)
+    }
+
+    @Test("3 when a file could not be read, and the rest is backed up")
+    func unreadableFile() async throws {
+        let bench = try await Workbench.withRepository()
+        try Data("open".utf8).write(to: URL(filePath: bench.source + "/open"))
+        let closed = bench.source + "/closed"
+        try Data("closed".utf8).write(to: URL(filePath: closed))
+        try systemCall("chmod") { chmod(closed, 0) }
+
+        let arguments = ["backup", bench.source, "--json"]
+        let result: CommandResult
+        if geteuid() == 0 {
+            // Root reads everything, so someone else does the backup.
+            try await bench.hawser("snapshots").expect(0)
+            _ = try await RunningCommand(
+                "/usr/bin/env",
+                ["chmod", "-R", "a+rwX", bench.repository, bench.cache],
+                environment: bench.environment
+            ).result()
+            try systemCall("chmod") { chmod(bench.directory.path, 0o755) }
+            try systemCall("chmod") { chmod(closed, 0) }
+            result = try await RunningCommand(
+                "/usr/bin/env",
+                ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", HawserBinary.path()] + arguments
+                    + ["--cache-dir", "/tmp/hawser-test-nobody-\(getpid())"],
+                environment: bench.environment
+            ).result()
+        } else {
+            result = try await bench.start(arguments).result()
+        }
+        result.expect(3)
+        #expect(result.allText.contains("closed"))
+        try await bench.restore("latest", to: "target").expect(0)
+        #expect(FileManager.default.contents(atPath: bench.restored("target") + "/open") == Data("open".utf8))
+    }
+
+    @Test(
+        "64 for wrong usage",
+        arguments: [
+            ["backup"], ["restore"], ["no-such-command"], ["check", "--no-such-flag"], ["backup", ""],
+            ["backup", "/etc", "--exclude", "["], ["backup", "/etc", "--iexclude", ""],
+            ["backup", "/etc", "--time", "x"],
+            ["backup", "/etc", "--tag", ","], ["backup", "/etc", "--cache-dir", ""], ["find", "["], ["find", ""],
+            ["restore", "latest", "--target", "x", "--include", "["], ["ls", "latest", ".."], ["ls", "latest:../x"],
+            ["tag", "--add", ""], ["check", "--read-data-subset", "0/3"], ["init", "--password-file", ""],
+        ]
+    )
+    func usage(arguments: [String]) async throws {
+        let bench = try Workbench()
+        try await bench.start(arguments).result().expect(64)
+    }
+
+    @Test("1 when results can't be written, and a backup is done all the same")
+    func fullOutput() async throws {
+        let bench = try await Workbench.withRepository()
+        try Data("content".utf8).write(to: URL(filePath: bench.source + "/file"))
+        func run(_ command: String) async throws -> CommandResult {
+            try await RunningCommand(
+                "/bin/sh",
+                ["-c", "exec '\(try HawserBinary.path())' \(command) >/dev/full"],
+                environment: bench.environment
+            ).result()
+        }
+        for command in [
+            "backup '\(bench.source)'", "snapshots", "ls latest", "find file", "stats", "dump latest /", "check --json",
+            "key list", "cache", "version --json",
+        ] {
+            let result = try await run(command)
+            result.expect(1)
+            #expect(result.allText.contains("can't be written"), "\(result)")
+        }
+        #expect(try await bench.snapshots().count == 1)
+    }
+
+    @Test("With --json a dump's errors go to the standard error, its data to the standard output")
+    func dumpErrors() async throws {
+        let bench = try await Workbench.withRepository()
+        try Data("content".utf8).write(to: URL(filePath: bench.source + "/file"))
+        try await bench.backup()
+        let good = try await bench.hawser("dump", "latest", bench.source + "/file", "--json", "--verbose")
+        good.expect(0)
+        #expect(good.text == "content")
+        let bad = try await bench.hawser("dump", "latest", "/missing", "--json")
+        bad.expect(1)
+        #expect(bad.output.isEmpty)
+        #expect(String(decoding: bad.errors, as: UTF8.self).contains(#""message_type":"exit_error""#))
+    }
+
+    @Test("130 when interrupted, with nothing half done")
+    func interrupted() async throws {
+        let bench = try await Workbench.withRepository()
+        var generator = SeededGenerator(seed: TestScale.seed)
+        let bytes = generator.bytes(1 << 20)
+        for index in 0..<200 {
+            try Data(bytes.map { $0 &+ UInt8(index) }).write(to: URL(filePath: bench.source + "/file-\(index)"))
+        }
+        // Slow enough that it can't be over before the signal comes.
+        let command = try bench.start(["backup", bench.source, "--limit-upload", "4096"])
+        try await bench.waitForObjects("packs/d/", count: 1)
+        command.send(SIGINT)
+        try await command.result(timeout: .seconds(20)).expect(130)
+        #expect(try await bench.snapshots().isEmpty)
+        try await bench.backup()
+        try await bench.hawser("check", "--read-data").expect(0)
+    }
+
+    @Test("A read-only repository is said to be one", .enabled(if: geteuid() != 0, "root writes everywhere"))
+    func readOnlyRepository() async throws {
+        let bench = try await Workbench.withRepository()
+        try Data("content".utf8).write(to: URL(filePath: bench.source + "/file"))
+        _ = try await RunningCommand(
+            "/usr/bin/env",
+            ["chmod", "-R", "a-w", bench.repository],
+            environment: bench.environment
+        ).result()
+        let result = try await bench.hawser("backup", bench.source)
+        #expect(result.status == 1 || result.status == 14, "\(result)")
+        try await bench.hawser("check").expect(0)
+    }
+}
+
+extension Workbench {
+    /// Returns when the repository holds so many objects of this prefix.
+    func waitForObjects(_ prefix: String, count: Int) async throws {
+        for _ in 0..<6_000 {
+            if try objects(prefix).count >= count { return }
+            try await Task.sleep(for: .milliseconds(10))
+        }
+        Issue.record("no \(count) objects of \(prefix) within a minute")
+    }
+}

@@ -1,0 +1,124 @@
+import Foundation
+import HawserTestServer
+import Testing
+
+/// The command with a repository in S3 storage.
+@Suite("S3 storage")
+struct S3Tests {
+    /// What a user of the server sets, and nothing of whoever runs the tests.
+    private static func variables(
+        _ server: S3TestServer,
+        bucket: String = "hawser",
+        secret: String = "hawser/test+secret"
+    ) -> [String: String] {
+        [
+            "HAWSER_REPOSITORY": "s3:\(server.endpoint)/\(bucket)/folder of mine", "AWS_ACCESS_KEY_ID": "AKTEST",
+            "AWS_SECRET_ACCESS_KEY": secret, "AWS_SESSION_TOKEN": "", "AWS_PROFILE": "", "AWS_REGION": "us-east-1",
+            "AWS_CONFIG_FILE": "/nonexistent", "AWS_SHARED_CREDENTIALS_FILE": "/nonexistent",
+            "AWS_EC2_METADATA_DISABLED": "true", "AWS_CONTAINER_CREDENTIALS_FULL_URI": "", "http_proxy": "",
+            "HTTP_PROXY": "", "ALL_PROXY": "", "all_proxy": "",
+        ]
+    }
+
+    private func expect(
+        _ code: Int32,
+        reason: String? = nil,
+        _ bench: Workbench,
+        _ variables: [String: String],
+        _ arguments: String...,
+        sourceLocation: SourceLocation = #_sourceLocation
+    ) async throws {
+        let result = try await bench.start(arguments + ["--json"], changing: variables).result()
+        result.expect(code, sourceLocation: sourceLocation)
+        if let reason {
+            let error = result.message("exit_error")
+            #expect(error?["reason"] as? String == reason, "\(result)", sourceLocation: sourceLocation)
+            #expect(error?["code"] as? Int == Int(code), sourceLocation: sourceLocation)
+        }
+        #expect(!result.allText.contains("hawser/test+secret"), sourceLocation: sourceLocation)
+    }
+
+    @Test("Backup, check and restore, with few requests for a run without changes")
+    func roundTrip() async throws {
+        try await withS3TestServer { server in
+            let bench = try Workbench()
+            let variables = Self.variables(server)
+            try Data("content".utf8).write(to: URL(filePath: bench.source + "/file"))
+            try await expect(0, bench, variables, "init")
+            try await expect(1, reason: "repository_exists", bench, variables, "init")
+            try await expect(0, bench, variables, "backup", bench.source)
+            server.resetCounts()
+            try await expect(0, bench, variables, "backup", bench.source)
+            // 11, and 2 more when the times of a directory above the source have changed, as those of /tmp do.
+            #expect(server.counts.total <= 13, "\(server.requests.map { ($0.method, $0.target) })")
+            #expect(server.requests.allSatisfy { $0.kind != .list || $0.key?.contains("packs") == false })
+            try await expect(0, bench, variables, "check", "--read-data")
+            let target = bench.directory.path + "/target"
+            try await expect(0, bench, variables, "restore", "latest", "--target", target)
+            let restored = FileManager.default.contents(atPath: bench.restored("target") + "/file")
+            #expect(restored == Data("content".utf8))
+        }
+    }
+
+    @Test("10 without a bucket and without a repository; 14 for wrong keys and for none")
+    func refusals() async throws {
+        try await withS3TestServer { server in
+            let bench = try Workbench()
+            let right = Self.variables(server)
+            try await expect(10, reason: "no_repository", bench, right, "snapshots")
+            let noBucket = Self.variables(server, bucket: "missing")
+            try await expect(10, reason: "no_repository", bench, noBucket, "snapshots")
+            try await expect(10, reason: "no_repository", bench, noBucket, "init")
+            let wrongSecret = Self.variables(server, secret: "wrong")
+            try await expect(14, reason: "access_denied", bench, wrongSecret, "snapshots")
+            let unknown = right.merging(["AWS_ACCESS_KEY_ID": "AKOTHER"]) { $1 }
+            try await expect(14, reason: "access_denied", bench, unknown, "init")
+            let none = right.merging(["AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""]) { $1 }
+            try await expect(14, reason: "access_denied", bench, none, "snapshots")
+            let half = right.merging(["AWS_SECRET_ACCESS_KEY": ""]) { $1 }
+            try await expect(14, reason: "access_denied", bench, half, "snapshots")
+            let profile = none.merging(["AWS_PROFILE": "missing"]) { $1 }
+            try await expect(14, reason: "access_denied", bench, profile, "snapshots")
+            try await expect(64, reason: "usage", bench, ["HAWSER_REPOSITORY": "s3:https://host"], "snapshots")
+        }
+    }
+
+    @Test("13 when the quota is used up, and what was there stays restorable")
+    func quota() async throws {
+        var configuration = S3TestServer.Configuration()
+        configuration.quota = 1 << 20
+        try await withS3TestServer(configuration) { server in
+            let bench = try Workbench()
+            let variables = Self.variables(server)
+            try await expect(0, bench, variables, "init")
+            try Data("content".utf8).write(to: URL(filePath: bench.source + "/file"))
+            try await expect(0, bench, variables, "backup", bench.source)
+            var generator = SeededGenerator(seed: TestScale.seed)
+            try Data(generator.bytes(2 << 20)).write(to: URL(filePath: bench.source + "/large"))
+            try await expect(13, reason: "quota_exceeded", bench, variables, "backup", bench.source)
+            try await expect(0, bench, variables, "check", "--read-data")
+        }
+    }
+
+    @Test("A weak storage's uploads carry Content-MD5 from the first backup on, and its profile is remembered")
+    func profile() async throws {
+        var configuration = S3TestServer.Configuration()
+        configuration.behaviour = .rclone
+        try await withS3TestServer(configuration) { server in
+            let bench = try Workbench()
+            let variables = Self.variables(server)
+            try await expect(0, bench, variables, "init")
+            try Data("content".utf8).write(to: URL(filePath: bench.source + "/file"))
+            server.resetCounts()
+            try await expect(0, bench, variables, "backup", bench.source)
+            let puts = server.requests.filter { $0.kind == .put }
+            #expect(!puts.isEmpty && puts.allSatisfy { $0.headers["content-md5"] != nil })
+            let result = try await bench.start(["storage", "probe", "--json"], changing: variables).result()
+            result.expect(0)
+            #expect(result.message("storage")?["conditional_put"] as? Bool == false)
+            try await expect(0, bench, variables, "storage", "probe", "--remember")
+            try await expect(0, bench, variables, "backup", bench.source)
+            try await expect(0, bench, variables, "check", "--read-data")
+        }
+    }
+}

@@ -1,0 +1,103 @@
+import Foundation
+import Testing
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Darwin)
+    import Darwin
+#endif
+
+/// A provider's server behind a cloud gateway, as processes.
+struct ProviderBench {
+    let directory: TemporaryDirectory
+    private let serverPort: UInt16
+    let gatewayPort: UInt16
+
+    init() throws {
+        directory = try TemporaryDirectory()
+        serverPort = try Self.freePort()
+        gatewayPort = try Self.freePort()
+        let routes = """
+            routes:
+              - names: [control.backup.example]
+                backends: ["127.0.0.1:\(serverPort)"]
+            """
+        try Data(routes.utf8).write(to: directory.url.appending(path: "routes.yaml"))
+    }
+
+    private var environment: [String: String] {
+        var environment = ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("HAWSER_") }
+        environment["HAWSER_PROVIDER_DATA"] = directory.path + "/data"
+        return environment
+    }
+
+    @discardableResult
+    func provider(_ arguments: String..., input: Data? = nil) async throws -> CommandResult {
+        let program = try HawserBinary.path("hawser-provider")
+        let result = try await RunningCommand(program, arguments, environment: environment, input: input).result()
+        result.expect(0)
+        return result
+    }
+
+    func startServer() throws -> RunningCommand {
+        try RunningCommand(
+            HawserBinary.path("hawser-provider"),
+            ["serve", "--listen", "127.0.0.1:\(serverPort)", "--relay", "127.0.0.1"],
+            environment: environment
+        )
+    }
+
+    func startGateway() throws -> RunningCommand {
+        try RunningCommand(
+            HawserBinary.path("hawser-gateway"),
+            ["relay", "--routes", directory.path + "/routes.yaml", "--listen", "127.0.0.1:\(gatewayPort)"],
+            environment: environment
+        )
+    }
+
+    /// Until both take connections.
+    func waitUntilServing() async throws {
+        for port in [serverPort, gatewayPort] {
+            while !Self.withSocket(port, { connect($0, $1, $2) == 0 }) { try await Task.sleep(for: .milliseconds(20)) }
+        }
+    }
+
+    /// Nobody listens there now.
+    private static func freePort() throws -> UInt16 {
+        var port: UInt16 = 0
+        let isBound = withSocket(0) { descriptor, address, length in
+            var length = length
+            var bound = sockaddr_in()
+            return bind(descriptor, address, length) == 0
+                && withUnsafeMutableBytes(of: &bound) { bytes in
+                    let address = bytes.baseAddress?.assumingMemoryBound(to: sockaddr.self)
+                    defer { port = UInt16(bigEndian: bytes.load(as: sockaddr_in.self).sin_port) }
+                    return getsockname(descriptor, address, &length) == 0
+                }
+        }
+        try #require(isBound)
+        return port
+    }
+
+    private static func withSocket(
+        _ port: UInt16,
+        _ body: (_ descriptor: Int32, UnsafePointer<sockaddr>, socklen_t) -> Bool
+    ) -> Bool {
+        #if canImport(Glibc)
+            let kind = Int32(SOCK_STREAM.rawValue)
+        #else
+            let kind = SOCK_STREAM
+        #endif
+        let descriptor = socket(AF_INET, kind, 0)
+        defer { close(descriptor) }
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_port = port.bigEndian
+        address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+        return withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                body(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+            }
+        }
+    }
+}
