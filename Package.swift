@@ -135,14 +135,17 @@ let package = Package(
             name: "Hawser",
             dependencies: [
                 "CHawser", "HawserFormat", "HawserStorage", "HawserS3", "HawserTransfer", "HawserRepository",
-                "HawserMovers",
+                "HawserMovers", "HawserControl",
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
             ]
         ),
         .target(
             name: "HawserProvider",
             dependencies: [
-                "CHawser", "HawserFormat", "HawserStorage", "HawserControl", "HawserNetwork",
+                "CHawser", "HawserFormat", "HawserStorage", "HawserS3", "HawserControl", "HawserNetwork",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "CoreMetrics", package: "swift-metrics"),
                 .product(name: "Crypto", package: "swift-crypto"),
@@ -288,7 +291,8 @@ let package = Package(
         .testTarget(
             name: "HawserProviderTests",
             dependencies: [
-                "HawserControl", "HawserFormat", "HawserNetwork", "HawserProvider", "HawserTesting", "HawserTransfer",
+                "HawserControl", "HawserFormat", "HawserNetwork", "HawserProvider", "HawserS3", "HawserStorage",
+                "HawserTesting", "HawserTestServer", "HawserTransfer",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "GRDB", package: "GRDB.swift"),

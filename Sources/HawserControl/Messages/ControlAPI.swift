@@ -6,7 +6,7 @@ public enum ControlAPI {
     /// Where a cloud gateway listens when nobody says otherwise.
     public static let defaultPort = 6180
 
-    /// Bytes of a request's body. A list of 1,000 tickets or keys stays below.
+    /// Bytes of a request's body. A list of 1,000 keys stays below.
     public static let largestRequest = 256 << 10
 
     /// Bytes of an answer, and of one line of the event stream.
@@ -14,6 +14,9 @@ public enum ControlAPI {
 
     /// The most keys in one request for commits or deletions.
     public static let mostKeys = 1000
+
+    /// The most tickets in one request: with their answer's headers they stay below `largestAnswer`.
+    public static let mostTickets = 100
 
     public static let devices = "/v1/devices"
     public static let nonces = "/v1/nonces"
@@ -24,5 +27,8 @@ public enum ControlAPI {
     public static func grants(_ repository: ControlID) -> String { "/v1/repositories/\(repository)/grants" }
     public static func leases(_ repository: ControlID) -> String { "/v1/repositories/\(repository)/leases" }
     public static func commits(_ repository: ControlID) -> String { "/v1/repositories/\(repository)/commits" }
+    public static func tickets(_ repository: ControlID) -> String { "/v1/repositories/\(repository)/tickets" }
+    /// Takes `prefix`, `after` and `limit` (1...1,000) in the query.
+    public static func objects(_ repository: ControlID) -> String { "/v1/repositories/\(repository)/objects" }
     public static func deletions(_ repository: ControlID) -> String { "/v1/repositories/\(repository)/deletions" }
 }

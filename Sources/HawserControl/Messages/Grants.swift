@@ -62,9 +62,12 @@ public struct Grant: Codable, Sendable {
     /// In direct mode.
     public var access: AccessPermissions?
     public var storage: Storage?
+    /// With `tickets` they are for reading only, and may be missing: then reading needs tickets too, and the provider lists.
     public var credentials: SealedCredentials?
-    /// In gateway mode: the server name of the gateway server, and the token it takes.
+    /// In gateway mode: the server name of the gateway server.
     public var gatewayServer: String?
+    /// What the gateway server takes (``GatewayAPI``), for as long as the session lives and it serves it; when it answers
+    /// `not_signed_in`, another grant is to be asked for.
     public var gatewayToken: String?
 
     public init(
@@ -98,10 +101,10 @@ public struct SealedCredentials: Codable, Sendable {
     public var generation: Int
     public var encapsulatedKey: Data
     public var ciphertext: Data
-    /// Seconds from now.
-    public var expiresIn: Int
+    /// Seconds from when they were asked for; `nil`: without an end.
+    public var expiresIn: Int?
 
-    public init(generation: Int, encapsulatedKey: Data, ciphertext: Data, expiresIn: Int) {
+    public init(generation: Int, encapsulatedKey: Data, ciphertext: Data, expiresIn: Int?) {
         self.generation = generation
         self.encapsulatedKey = encapsulatedKey
         self.ciphertext = ciphertext

@@ -16,7 +16,7 @@ public struct StorageSettings: Codable, Sendable, Hashable {
     public var endpoint: String
     /// As tenants reach it, where that differs.
     public var tenantEndpoint: String?
-    /// Certificate (PEM) of a private authority, for tenants.
+    /// Certificate (PEM) of a private authority, for the servers and for tenants.
     public var tenantAuthority: String?
     public var region: String
     public var usesPathStyle: Bool

@@ -34,7 +34,10 @@ struct StorageFields: ParsableArguments {
     var tenantEndpoint: String?
 
     @Option(
-        help: ArgumentHelp("Certificate (PEM) of the storage's private authority, for tenants.", valueName: "file"),
+        help: ArgumentHelp(
+            "Certificate (PEM) of the storage's private authority, which servers and tenants trust.",
+            valueName: "file"
+        ),
         completion: .file()
     )
     var tenantCA: String?

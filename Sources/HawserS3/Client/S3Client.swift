@@ -36,11 +36,16 @@ extension HTTPClient.Configuration {
     ///
     /// Redirects are the store's, HTTP/2 costs speed with large bodies, and repeating is a layer's above.
     ///
-    /// - Throws: `invalidArgument` when the file of certificate authorities can't be used.
+    /// - Throws: `invalidArgument` when certificate authorities can't be used.
     public init(_ configuration: S3Configuration) throws {
         var tls = TLSConfiguration.makeClientConfiguration()
         if let file = configuration.certificateAuthorities {
-            tls.additionalTrustRoots = [.certificates(try Self.certificates(file))]
+            let certificates = try Self.certificates(file) { try NIOSSLCertificate.fromPEMFile(file) }
+            tls.additionalTrustRoots.append(.certificates(certificates))
+        }
+        if let bytes = configuration.trustedCertificates {
+            let certificates = try Self.certificates(nil) { try NIOSSLCertificate.fromPEMBytes(bytes) }
+            tls.additionalTrustRoots.append(.certificates(certificates))
         }
         self.init(
             tlsConfiguration: tls,
@@ -59,15 +64,18 @@ extension HTTPClient.Configuration {
         http1_1ConnectionDebugInitializer = Self.limitUnsentBytes
     }
 
-    private static func certificates(_ file: String) throws -> [NIOSSLCertificate] {
+    private static func certificates(
+        _ file: String?,
+        _ load: () throws -> [NIOSSLCertificate]
+    ) throws -> [NIOSSLCertificate] {
         do {
-            let certificates = try NIOSSLCertificate.fromPEMFile(file)
+            let certificates = try load()
             guard certificates.isEmpty else { return certificates }
             throw NIOSSLError.failedToLoadCertificate
         } catch {
             throw HawserError(
                 .invalidArgument,
-                "The certificate authorities can't be read: the file must have certificates in PEM.",
+                "The certificate authorities can't be read: there must be certificates in PEM.",
                 place: file,
                 cause: error
             )

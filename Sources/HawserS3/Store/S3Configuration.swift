@@ -42,6 +42,8 @@ public struct S3Configuration: Sendable {
     public var timeouts: Timeouts
     /// The path of a file with certificates (PEM) that are trusted as well as the system's.
     public var certificateAuthorities: String?
+    /// Certificates (PEM) that are trusted as well, where they come from no file.
+    public var trustedCertificates: [UInt8]?
     public var proxy: HTTPProxy?
 
     /// - Parameter prefix: slashes at its ends don't matter.
@@ -57,6 +59,7 @@ public struct S3Configuration: Sendable {
         connections: Int = 16,
         timeouts: Timeouts = Timeouts(),
         certificateAuthorities: String? = nil,
+        trustedCertificates: [UInt8]? = nil,
         proxy: HTTPProxy? = nil
     ) {
         self.endpoint = endpoint
@@ -69,6 +72,7 @@ public struct S3Configuration: Sendable {
         self.connections = connections
         self.timeouts = timeouts
         self.certificateAuthorities = certificateAuthorities
+        self.trustedCertificates = trustedCertificates
         self.proxy = proxy
     }
 
