@@ -1,5 +1,6 @@
 // `import Hawser` is enough. Re-exported whole instead of by type aliases: with `MemberImportVisibility`, which Hawser asks of
 // itself and its users may have on, an alias brings the type but none of the members that extensions in these modules add.
+@_exported public import HawserControl
 @_exported public import HawserFormat
 @_exported public import HawserMovers
 @_exported public import HawserRepository

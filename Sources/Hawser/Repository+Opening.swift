@@ -47,6 +47,17 @@ extension Repository {
         try await create(in: store, access: .local, password: password, origin: origin, cost: cost, features: { [] })
     }
 
+    /// Makes a repository where a mover leads, such as at a provider (``withProviderTarget``).
+    ///
+    /// - Throws: as the others.
+    public static func create(
+        at target: TargetDataMover,
+        password: Secret,
+        origin: Repository? = nil
+    ) async throws {
+        try await create(at: target, password: password, origin: origin, cost: .standard, features: { [] })
+    }
+
     private static func create(
         in store: any ObjectStore,
         access: StorageAccess,
@@ -55,9 +66,20 @@ extension Repository {
         cost: ScryptParameters,
         features: () async throws -> Set<String>
     ) async throws {
+        let target = TargetDataMover(store: store, access: access)
+        try await create(at: target, password: password, origin: origin, cost: cost, features: features)
+    }
+
+    private static func create(
+        at target: TargetDataMover,
+        password: Secret,
+        origin: Repository?,
+        cost: ScryptParameters,
+        features: () async throws -> Set<String>
+    ) async throws {
         let account = Account.current
         try await create(
-            at: TargetDataMover(store: store, access: access),
+            at: target,
             password: password,
             slot: KeySlot.Metadata(created: .now, username: account.user, hostname: account.host, label: []),
             secrets: origin?.config.secrets,

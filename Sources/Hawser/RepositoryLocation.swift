@@ -3,6 +3,7 @@ public struct RepositoryLocation: Hashable, Sendable, CustomStringConvertible {
     enum Place: Hashable, Sendable {
         case folder(String)
         case s3(S3URL, S3Settings)
+        case provider(ProviderLocation)
     }
 
     let place: Place
@@ -20,7 +21,13 @@ public struct RepositoryLocation: Hashable, Sendable, CustomStringConvertible {
         RepositoryLocation(.s3(url, settings))
     }
 
-    /// What `hawser --repository` takes: the path of a folder, or `s3:` and what `S3URL` says.
+    /// A repository at a provider that this machine has logged in to: used in a session (``withProviderTarget``).
+    public static func provider(_ location: ProviderLocation) -> RepositoryLocation {
+        RepositoryLocation(.provider(location))
+    }
+
+    /// What `hawser --repository` takes: the path of a folder, `s3:` and what `S3URL` says, or `provider:NAME` and, where
+    /// the provider gave several repositories, `/` and the repository's name.
     ///
     /// - Parameter s3: settings, if it is in S3 storage.
     /// - Throws: `invalidArgument` when it is empty or no location; `unsupported` for kinds of storage that this version
@@ -33,10 +40,14 @@ public struct RepositoryLocation: Hashable, Sendable, CustomStringConvertible {
             self.init(.s3(try S3URL(parsing: text), settings))
             return
         }
+        if text.hasPrefix(ProviderLocation.scheme) {
+            self.init(.provider(try ProviderLocation(parsing: text)))
+            return
+        }
         if let scheme = Self.schemes.first(where: { text.hasPrefix($0 + ":") }) {
             throw HawserError(
                 .unsupported,
-                "This version keeps repositories in folders and in S3 storage, not in «\(scheme):».",
+                "This version keeps repositories in folders, in S3 storage and at providers, not in «\(scheme):».",
                 place: text
             )
         }
@@ -45,7 +56,7 @@ public struct RepositoryLocation: Hashable, Sendable, CustomStringConvertible {
 
     /// What stands before a colon in the locations of other storage, ours to come and those that other programs have.
     private static let schemes = [
-        "azure", "provider", "sftp", "rest", "b2", "gs", "swift", "rclone", "http", "https", "ssh",
+        "azure", "sftp", "rest", "b2", "gs", "swift", "rclone", "http", "https", "ssh",
     ]
 
     /// As `init(parsing:)` takes it.
@@ -53,20 +64,27 @@ public struct RepositoryLocation: Hashable, Sendable, CustomStringConvertible {
         switch place {
         case .folder(let path): path
         case .s3(let url, _): url.description
+        case .provider(let location): location.description
         }
+    }
+
+    /// `nil` for other places.
+    public var provider: ProviderLocation? {
+        if case .provider(let location) = place { location } else { nil }
     }
 
     /// How it is best used.
     public var access: StorageAccess {
         switch place {
         case .folder: .local
-        case .s3: .remote
+        case .s3, .provider: .remote
         }
     }
 
     /// The objects there. In S3 storage nothing is sent before the first request, and the bucket must be there.
     ///
-    /// - Throws: `noRepository` when the folder does not exist, unless `creating`: then it and its parents are made.
+    /// - Throws: `unsupported` for a provider, whose storage is reached in a session only.
+    ///   `noRepository` when the folder does not exist, unless `creating`: then it and its parents are made.
     ///   `invalidArgument` and `accessDenied` when the settings of S3 storage can't be used.
     public func storage(creating: Bool = false) async throws -> RepositoryStorage {
         switch place {
@@ -75,6 +93,12 @@ public struct RepositoryLocation: Hashable, Sendable, CustomStringConvertible {
         case .s3(let url, let settings):
             let store = try await S3ObjectStore.open(url, settings: settings)
             return RepositoryStorage(store: store, access: access, s3: store)
+        case .provider:
+            throw HawserError(
+                .unsupported,
+                "The storage of a provider is the provider's: this can't be done there.",
+                place: description
+            )
         }
     }
 

@@ -32,7 +32,14 @@ struct BackupCommand: AsyncParsableCommand {
         options.output.apply()
         // A path that is missing shows at once, before any password.
         let (source, excludes) = try selection.source(paths: paths)
-        let repository = try await options.open()
+        try await options.withRepository(.backup) { try await run($0, source, excludes) }
+    }
+
+    private func run(
+        _ repository: Repository,
+        _ source: any BackupSource,
+        _ excludes: [String]
+    ) async throws {
         var backup = try await settings.options(repository)
         backup.excludes = excludes
         backup.memory = options.memoryBytes

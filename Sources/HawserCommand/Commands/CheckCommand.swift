@@ -30,7 +30,10 @@ struct CheckCommand: AsyncParsableCommand {
 
     func run() async throws {
         options.output.apply()
-        let repository = try await options.open()
+        try await options.withRepository(.check) { try await run($0) }
+    }
+
+    private func run(_ repository: Repository) async throws {
         let data: CheckData = readData ? .all : readDataSubset.map { .subset($0) } ?? .none
         let report = CheckReport()
         // The other half is for what is being opened, and for the trees.

@@ -30,7 +30,10 @@ struct DiffCommand: AsyncParsableCommand {
 
     func run() async throws {
         options.output.apply()
-        let repository = try await options.open()
+        try await options.withRepository(.restore) { try await run($0) }
+    }
+
+    private func run(_ repository: Repository) async throws {
         let old = try await repository.snapshot(named: first.name, filter.filter())
         let new = try await repository.snapshot(named: second.name, filter.filter())
         let scope = first.path.map { PathScope(subtrees: [$0]) } ?? .all

@@ -30,7 +30,10 @@ struct DumpCommand: AsyncParsableCommand {
         if Console.shared.isTerminal {
             throw ValidationError("Standard output is a terminal: send it into a file or another program.")
         }
-        let repository = try await options.open()
+        try await options.withRepository(.restore) { try await run($0, path) }
+    }
+
+    private func run(_ repository: Repository, _ path: EntryPath) async throws {
         let found = try await repository.snapshot(named: snapshot, filter.filter())
         let output = OutputFile.standard
         let dump = Dump(repository: repository, output: output)

@@ -37,7 +37,10 @@ struct FindCommand: AsyncParsableCommand {
     func run() async throws {
         options.output.apply()
         let matchers = try asUsage { try patterns.map { try NameMatcher($0.rawBytes, ignoringCase: ignoreCase) } }
-        let repository = try await options.open()
+        try await options.withRepository(.restore) { try await run($0, matchers) }
+    }
+
+    private func run(_ repository: Repository, _ matchers: [NameMatcher]) async throws {
         var snapshots: [StoredSnapshot] = []
         if snapshot.isEmpty {
             snapshots = try await repository.snapshots(filter.filter()) { key, error in

@@ -48,7 +48,10 @@ struct ForgetCommand: AsyncParsableCommand {
 
     func run() async throws {
         options.output.apply()
-        let repository = try await options.open()
+        try await options.withRepository(.prune) { try await run($0) }
+    }
+
+    private func run(_ repository: Repository) async throws {
         let ids: [ObjectName]
         if names.isEmpty {
             ids = try await decide(repository)

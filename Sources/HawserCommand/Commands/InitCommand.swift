@@ -6,12 +6,13 @@ struct InitCommand: AsyncParsableCommand {
         commandName: "init",
         abstract: "Make a repository.",
         discussion: """
-            A folder is created when it is missing; a bucket must be there. Without the password nothing can be restored: keep it where the machine's \
+            A folder is created when it is missing; a bucket must be there, and a provider be logged in to. Without the password nothing can be restored: keep it where the machine's \
             loss does not take it along.
 
             Examples:
               hawser init --repository /mnt/disk/backup
               hawser init --repository s3:https://s3.example.com/bucket/folder
+              hawser init --repository provider:office
             """
     )
 
@@ -40,26 +41,43 @@ struct InitCommand: AsyncParsableCommand {
             let place = try asUsage { try RepositoryLocation(parsing: from, s3: options.storage.s3()) }
             origin = try await Repository.open(at: place, password: PasswordOptions.secret(bytes))
         }
+        let id = try await create(at: location, origin)
+        var object = JSONObject(type: "initialized")
+        object["id"] = .string(id)
+        object.set(text: location.description.rawBytes, as: "repository")
+        Console.shared.json(object)
+        Console.shared.result(
+            "created repository \(id.prefix(8)) at \(displayText(location.description.rawBytes))"
+        )
+        Console.shared.note("Keep the password safe: without it, nothing in the repository can ever be read.")
+    }
+
+    /// - Returns: the repository's id.
+    private func create(at location: RepositoryLocation, _ origin: Repository?) async throws -> String {
+        if let provider = location.provider {
+            return try await options.withTarget(provider, .backup) { target in
+                try await Self.checkEmpty(target.list(.config), location)
+                let password = try await options.password.password(isNew: true)
+                try await Repository.create(at: target, password: password, origin: origin)
+                return try await Repository.open(at: target, password: password, cacheRoot: nil).id
+            }
+        }
         let storage = try await location.storage(creating: true)
-        let store = try options.layered(storage)
-        // Before anybody has to think of a password.
-        for try await _ in store.objects(.config) {
+        let store = try options.layered(storage.store)
+        try await Self.checkEmpty(store.objects(.config), location)
+        let password = try await options.password.password(isNew: true)
+        try await Repository.create(in: store, storage, password: password, origin: origin)
+        return try await Repository.open(in: store, storage, password: password).id
+    }
+
+    /// Before anybody has to think of a password.
+    private static func checkEmpty(_ configurations: ObjectListing, _ location: RepositoryLocation) async throws {
+        for try await _ in configurations {
             throw HawserError(
                 .repositoryExists,
                 "There is a repository already. Nothing was changed.",
                 place: location.description
             )
         }
-        let password = try await options.password.password(isNew: true)
-        try await Repository.create(in: store, storage, password: password, origin: origin)
-        let repository = try await Repository.open(in: store, storage, password: password)
-        var object = JSONObject(type: "initialized")
-        object["id"] = .string(repository.id)
-        object.set(text: location.description.rawBytes, as: "repository")
-        Console.shared.json(object)
-        Console.shared.result(
-            "created repository \(repository.id.prefix(8)) at \(displayText(location.description.rawBytes))"
-        )
-        Console.shared.note("Keep the password safe: without it, nothing in the repository can ever be read.")
     }
 }

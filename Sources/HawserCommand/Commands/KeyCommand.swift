@@ -1,5 +1,6 @@
 import ArgumentParser
 import Hawser
+import HawserControl
 
 struct KeyCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -11,9 +12,19 @@ struct KeyCommand: ParsableCommand {
 
 extension RepositoryOptions {
     /// The keys alone, without the index.
-    func openKeys() async throws -> RepositoryKeys {
-        let storage = try await location().storage()
-        return try await RepositoryKeys.open(in: layered(storage), storage, password: password.password())
+    func withKeys<Result: Sendable>(
+        _ purpose: Purpose,
+        _ body: @escaping @Sendable (RepositoryKeys) async throws -> Result
+    ) async throws -> Result {
+        let location = try location()
+        let password = try await password.password()
+        guard let provider = location.provider else {
+            let storage = try await location.storage()
+            return try await body(RepositoryKeys.open(in: layered(storage.store), storage, password: password))
+        }
+        return try await withTarget(provider, purpose) {
+            try await body(RepositoryKeys.open(at: $0, password: password))
+        }
     }
 }
 
@@ -64,7 +75,7 @@ struct KeyList: AsyncParsableCommand {
 
     func run() async throws {
         options.output.apply()
-        let keys = try await options.openKeys().list()
+        let keys = try await options.withKeys(.restore) { try await $0.list() }
         Console.shared.json(array: keys.map { .object($0.json) })
         var rows = [["ID", "User", "Host", "Created", "Label"]]
         for key in keys {
@@ -111,8 +122,9 @@ struct KeyAdd: AsyncParsableCommand {
 
     func run() async throws {
         options.output.apply()
-        let keys = try await options.openKeys()
-        let id = try await keys.add(password: key.password(), metadata: key.metadata)
+        let id = try await options.withKeys(.backup) {
+            try await $0.add(password: key.password(), metadata: key.metadata)
+        }
         KeyReport.show("added", id)
     }
 }
@@ -135,7 +147,7 @@ struct KeyRemove: AsyncParsableCommand {
 
     func run() async throws {
         options.output.apply()
-        KeyReport.show("removed", try await options.openKeys().remove(id))
+        KeyReport.show("removed", try await options.withKeys(.prune) { try await $0.remove(id) })
     }
 }
 
@@ -151,8 +163,9 @@ struct KeyPassword: AsyncParsableCommand {
 
     func run() async throws {
         options.output.apply()
-        let keys = try await options.openKeys()
-        let id = try await keys.changePassword(to: key.password(), metadata: key.metadata)
+        let id = try await options.withKeys(.prune) {
+            try await $0.changePassword(to: key.password(), metadata: key.metadata)
+        }
         KeyReport.show("changed", id)
     }
 }
@@ -180,7 +193,7 @@ struct KeyRotate: AsyncParsableCommand {
     func run() async throws {
         options.output.apply()
         let others = try keepPasswordFile.map { try PasswordOptions.secret(PasswordOptions.read(file: $0)) }
-        let rotation = try await options.openKeys().rotate(keeping: others)
+        let rotation = try await options.withKeys(.prune) { try await $0.rotate(keeping: others) }
         var object = JSONObject(type: "summary")
         object["epoch"] = .integer(rotation.epoch)
         object["added"] = .array(rotation.added.map { .string($0.hex) })

@@ -30,7 +30,10 @@ struct LsCommand: AsyncParsableCommand {
     func run() async throws {
         options.output.apply()
         let scope = try scope()
-        let repository = try await options.open()
+        try await options.withRepository(.restore) { try await run($0, scope) }
+    }
+
+    private func run(_ repository: Repository, _ scope: PathScope) async throws {
         let found = try await repository.snapshot(named: snapshot.name, filter.filter())
         let console = Console.shared
         var header = try found.listed

@@ -23,7 +23,10 @@ struct PruneCommand: AsyncParsableCommand {
 
     func run() async throws {
         options.output.apply()
-        let repository = try await options.open()
+        try await options.withRepository(.prune) { try await run($0) }
+    }
+
+    private func run(_ repository: Repository) async throws {
         try await PruneRun(settings: settings, options: options, dryRun: dryRun).run(repository)
     }
 }

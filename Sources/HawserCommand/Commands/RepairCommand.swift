@@ -24,7 +24,10 @@ struct RepairIndexCommand: AsyncParsableCommand {
 
     func run() async throws {
         options.output.apply()
-        let repository = try await options.open()
+        try await options.withRepository(.prune) { try await run($0) }
+    }
+
+    private func run(_ repository: Repository) async throws {
         let console = Console.shared
         let summary = try await repository.repairIndex { progress in
             if console.isTerminal, !console.isJSON, console.detail > .quiet {

@@ -27,7 +27,10 @@ struct RepairPacksCommand: AsyncParsableCommand {
             }
             return name
         }
-        let repository = try await options.open()
+        try await options.withRepository(.prune) { try await run($0, names) }
+    }
+
+    private func run(_ repository: Repository, _ names: [ObjectName]) async throws {
         let console = Console.shared
         let summary = try await repository.repairPacks(
             names.isEmpty ? nil : Set(names),

@@ -26,7 +26,10 @@ struct RepairSnapshotsCommand: AsyncParsableCommand {
 
     func run() async throws {
         options.output.apply()
-        let repository = try await options.open()
+        try await options.withRepository(.prune) { try await run($0) }
+    }
+
+    private func run(_ repository: Repository) async throws {
         var snapshots: [StoredSnapshot] = []
         if names.isEmpty {
             snapshots = try await repository.snapshots(filter.filter()) { key, error in

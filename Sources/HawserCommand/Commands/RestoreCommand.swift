@@ -65,11 +65,22 @@ struct RestoreCommand: AsyncParsableCommand {
 
     func run() async throws {
         options.output.apply()
-        var includes = PathPatternList()
-        for text in include { includes.append(try asUsage { try PathPattern(text.rawBytes) }) }
-        var excludes = PathPatternList()
-        for text in exclude { excludes.append(try asUsage { try PathPattern(text.rawBytes) }) }
-        let repository = try await options.open()
+        let includes = try Self.patterns(include)
+        let excludes = try Self.patterns(exclude)
+        try await options.withRepository(.restore) { try await run($0, includes, excludes) }
+    }
+
+    private static func patterns(_ texts: [String]) throws -> PathPatternList {
+        var patterns = PathPatternList()
+        for text in texts { patterns.append(try asUsage { try PathPattern(text.rawBytes) }) }
+        return patterns
+    }
+
+    private func run(
+        _ repository: Repository,
+        _ includes: PathPatternList,
+        _ excludes: PathPatternList
+    ) async throws {
         let found = try await repository.snapshot(named: snapshot.name, filter.filter())
         var request = RestoreRequest(found.snapshot, target: target.rawBytes)
         request.subtree = snapshot.path ?? .root

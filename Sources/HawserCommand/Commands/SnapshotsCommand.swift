@@ -19,7 +19,10 @@ struct SnapshotsCommand: AsyncParsableCommand {
 
     func run() async throws {
         options.output.apply()
-        let repository = try await options.open()
+        try await options.withRepository(.restore) { try await run($0) }
+    }
+
+    private func run(_ repository: Repository) async throws {
         var found: [StoredSnapshot] = []
         var unreadable = 0
         if names.isEmpty {

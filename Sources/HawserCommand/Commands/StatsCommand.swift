@@ -30,7 +30,10 @@ struct StatsCommand: AsyncParsableCommand {
 
     func run() async throws {
         options.output.apply()
-        let repository = try await options.open()
+        try await options.withRepository(.restore) { try await run($0) }
+    }
+
+    private func run(_ repository: Repository) async throws {
         if mode == .storage { return show(try await repository.storedObjects()) }
         var snapshots: [StoredSnapshot] = []
         if names.isEmpty {

@@ -44,7 +44,7 @@ struct StorageProbeCommand: AsyncParsableCommand {
             Console.shared.note("These keys may not delete: some small objects are left in \(folder)")
         }
         if remember {
-            try await options.open().remember(profile)
+            try await options.withRepository(.prune) { try await $0.remember(profile) }
             Console.shared.result("written into the repository's configuration")
         }
     }

@@ -43,7 +43,10 @@ struct TagCommand: AsyncParsableCommand {
             set.isEmpty
             ? .change(adding: add.flatMap(TagList.parse), removing: remove.flatMap(TagList.parse))
             : .set(set.flatMap(TagList.parse))
-        let repository = try await options.open()
+        try await options.withRepository(.prune) { try await run($0, change) }
+    }
+
+    private func run(_ repository: Repository, _ change: TagChange) async throws {
         var snapshots: [StoredSnapshot] = []
         if names.isEmpty {
             snapshots = try await repository.snapshots(filter.filter())

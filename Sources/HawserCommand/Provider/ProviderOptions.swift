@@ -45,14 +45,17 @@ struct ProviderOptions: ParsableArguments {
             key: key,
             purpose: purpose,
             agent: HawserVersion.text,
-            onProfileChange: { changed in
-                do {
-                    try await BlockingExecutor.shared.run { () throws in try folder.write(changed, as: name) }
-                } catch {
-                    Console.shared.warning("warning: what is new of the provider can't be kept: " + Failure.text(error))
-                }
-            },
+            onProfileChange: { await Self.keep($0, as: name, in: folder) },
             { try await body($0, profile) }
         )
+    }
+
+    /// Writes down what is new of a provider, for the next time.
+    static func keep(_ profile: ProviderProfile, as name: String, in folder: ProfileFolder) async {
+        do {
+            try await BlockingExecutor.shared.run { () throws in try folder.write(profile, as: name) }
+        } catch {
+            Console.shared.warning("warning: what is new of the provider can't be kept: " + Failure.text(error))
+        }
     }
 }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Hawser
+import HawserControl
 
 /// What all commands have.
 struct OutputOptions: ParsableArguments {
@@ -26,7 +27,7 @@ struct RepositoryOptions: ParsableArguments {
     @Option(
         name: [.customShort("r"), .customLong("repository"), .customLong("repo")],
         help: ArgumentHelp(
-            "Where the repository is: a folder, or s3:https://host/bucket/folder. [HAWSER_REPOSITORY]",
+            "A folder, s3:https://host/bucket/folder, or provider:name after a login. [HAWSER_REPOSITORY]",
             valueName: "place"
         ),
         completion: .directory
@@ -45,7 +46,7 @@ struct RepositoryOptions: ParsableArguments {
     var noCache = false
 
     @Option(
-        help: ArgumentHelp("The most memory to use, at least 96M. (default: 128M, with S3 192M)", valueName: "size")
+        help: ArgumentHelp("The most memory to use, at least 96M. (default: 128M, over a network 192M)", valueName: "size")
     )
     var memory: ByteSize?
 
@@ -78,9 +79,9 @@ struct RepositoryOptions: ParsableArguments {
     }
 
     /// Throttled inside of the retries, so that what is sent again counts again.
-    func layered(_ storage: RepositoryStorage) throws -> any ObjectStore {
+    func layered(_ store: any ObjectStore) throws -> any ObjectStore {
         RetryingStore(
-            try limits.applied(to: storage.store),
+            try limits.applied(to: store),
             onRetry: { Console.shared.details("trying again: \($0.operation): \($0.error.message)") }
         )
     }
@@ -91,12 +92,50 @@ struct RepositoryOptions: ParsableArguments {
         return CachePlace.standard
     }
 
-    func open() async throws -> Repository {
-        let storage = try await location().storage()
-        let store = try layered(storage)
-        let password = try await password.password()
+    /// Opens the repository for the time of `body`; one at a provider in a session of this purpose.
+    func withRepository<Result: Sendable>(
+        _ purpose: Purpose,
+        _ body: @escaping @Sendable (Repository) async throws -> Result
+    ) async throws -> Result {
+        let location = try location()
         let begin = ContinuousClock.now
-        let repository = try await Repository.open(in: store, storage, password: password, cache: cacheRoot)
+        guard let provider = location.provider else {
+            let storage = try await location.storage()
+            let store = try layered(storage.store)
+            let password = try await password.password()
+            let repository = try await Repository.open(in: store, storage, password: password, cache: cacheRoot)
+            report(repository, since: begin)
+            return try await body(repository)
+        }
+        let password = try await password.password()
+        return try await withTarget(provider, purpose) { target in
+            let repository = try await Repository.open(at: target, password: password, cacheRoot: cacheRoot)
+            report(repository, since: begin)
+            return try await body(repository)
+        }
+    }
+
+    /// Opens a session at a provider for the time of `body`.
+    func withTarget<Result: Sendable>(
+        _ provider: ProviderLocation,
+        _ purpose: Purpose,
+        _ body: @escaping @Sendable (TargetDataMover) async throws -> Result
+    ) async throws -> Result {
+        let folder = try ProviderOptions.folder()
+        let profile = try asUsage { try folder.read(provider.profile) }
+        return try await withProviderTarget(
+            profile,
+            key: try await profile.key.deviceKey(environment: { Environment.value($0) }),
+            repository: provider.repository,
+            purpose: purpose,
+            agent: HawserVersion.text,
+            onProfileChange: { await ProviderOptions.keep($0, as: provider.profile, in: folder) },
+            layers: { try layered($0) },
+            body
+        )
+    }
+
+    private func report(_ repository: Repository, since begin: ContinuousClock.Instant) {
         if let problem = repository.cacheProblem {
             Console.shared.warning("warning: going on without the local cache: " + Failure.text(problem))
         }
@@ -104,7 +143,6 @@ struct RepositoryOptions: ParsableArguments {
             "repository \(repository.id.prefix(8)) opened in \(Self.seconds(begin.duration(to: .now))), "
                 + "of these \(Self.seconds(repository.unlockDuration)) for the key derivation"
         )
-        return repository
     }
 
     static func seconds(_ duration: Duration) -> String { ByteSize.decimals(duration.inSeconds, 3) + " s" }

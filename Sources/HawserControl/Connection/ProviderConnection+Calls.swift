@@ -100,6 +100,29 @@ extension ProviderConnection {
         try await call(.post(ControlAPI.grants(repository), request))
     }
 
+    /// Asks for presigned requests.
+    ///
+    /// - Parameter request: at most `ControlAPI.mostTickets` in all.
+    public func tickets(_ request: TicketRequest, repository: ControlID) async throws -> TicketAnswer {
+        try await call(.post(ControlAPI.tickets(repository), request))
+    }
+
+    /// Has the provider list the own folder.
+    ///
+    /// - Parameters:
+    ///   - prefix: of keys of the format's grammar, which need no escapes.
+    ///   - limit: 1...1,000.
+    public func objects(
+        prefix: String,
+        after: String?,
+        limit: Int,
+        repository: ControlID
+    ) async throws -> [ListingAnswer.Item] {
+        let path = "\(ControlAPI.objects(repository))?prefix=\(prefix)&limit=\(limit)"
+        let request = ControlRequest.get(after.map { "\(path)&after=\($0)" } ?? path)
+        return try await call(request, as: ListingAnswer.self).objects
+    }
+
     /// Asks the provider to delete objects.
     ///
     /// - Parameter keys: below the tenant's folder; at most `ControlAPI.mostKeys`.

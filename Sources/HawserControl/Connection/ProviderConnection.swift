@@ -33,7 +33,8 @@ public actor ProviderConnection {
     private let makeTransport: TransportMaker
     private let onProfileChange: @Sendable (ProviderProfile) async -> Void
 
-    var profile: ProviderProfile
+    /// With the gateways and authorities that the provider named last.
+    public internal(set) var profile: ProviderProfile
     private var machine: StateMachine
     private var transports: [GatewayAddress: any ControlTransport] = [:]
     /// With authorities that are no longer the newest.

@@ -40,4 +40,6 @@ extension HawserError.Code {
     public static let maintenance = Self("maintenance")
     /// More requests than allowed.
     public static let tooManyRequests = Self("too_many_requests")
+    /// Neither direct nor gateway mode is possible as the provider has set the repository up, or now.
+    public static let noWay = Self("no_way")
 }

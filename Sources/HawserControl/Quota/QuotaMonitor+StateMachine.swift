@@ -1,4 +1,4 @@
-import HawserFormat
+public import HawserFormat
 
 extension QuotaMonitor {
     /// What is leased, what of it is used, and when to ask for more. Pure: times come from outside, and what has to be
@@ -75,10 +75,13 @@ extension QuotaMonitor {
         private var quota: QuotaState?
         private var isReturnAsked = false
         private var failure: HawserError?
+        /// Whether it leases ahead of need.
+        private var isLeasing: Bool
         private let settings: Settings
 
         init(settings: Settings) {
             self.settings = settings
+            isLeasing = settings.startsLeasing
         }
 
         // MARK: Objects
@@ -138,6 +141,17 @@ extension QuotaMonitor {
             settle(now: now)
         }
 
+        /// Whether this machine leases what it stores. Otherwise whoever stores for it does, and nothing is kept from others.
+        mutating func setLeasing(_ isLeasing: Bool) {
+            self.isLeasing = isLeasing
+        }
+
+        /// Stored without a lease.
+        mutating func note(_ record: ObjectRecord) {
+            stored += record.length
+            records.append(record)
+        }
+
         /// Whoever waited waits no more.
         mutating func cancel(_ id: UInt64) {
             waiters.removeAll { $0.id == id }
@@ -195,6 +209,12 @@ extension QuotaMonitor {
         }
 
         private mutating func nextAsk(now: Duration) -> Ask? {
+            guard isLeasing || !waiters.isEmpty else {
+                giveUp { _ in true }
+                settle(now: now)
+                let request = LeaseRequest(bytes: 0, rate: 0, settled: settled)
+                return settled.isEmpty ? nil : Ask(request: request, sent: now, isAhead: false)
+            }
             if isReturnAsked {
                 isReturnAsked = false
                 if let ask = returnUnused(now: now) { return ask }
@@ -329,13 +349,7 @@ extension QuotaMonitor {
         }
 
         private func shortage(_ bytes: Int) -> HawserError {
-            let shortage = QuotaShortage(asked: bytes, free: quota?.free ?? 0, limit: quota?.limit)
-            return HawserError(
-                .quotaExceeded,
-                "The provider's quota is used up: \(bytes) bytes are to be stored, \(shortage.free) are free and not reserved. "
-                    + "Earlier snapshots are whole. Make room with «hawser forget --prune», or ask the provider for more.",
-                cause: shortage
-            )
+            QuotaShortage(asked: bytes, free: quota?.free ?? 0, limit: quota?.limit).error
         }
     }
 
@@ -351,6 +365,8 @@ extension QuotaMonitor {
         public var smallestAhead = 64 << 20
         /// How long only what is needed is asked for, unless the provider says earlier that there is more.
         public var tightTime = Duration.seconds(60)
+        /// Whether it leases ahead from the beginning; see `QuotaMonitor.setLeasing`.
+        public var startsLeasing = true
         /// Objects that are reported together, if no lease is asked for before; up to `ControlAPI.mostKeys`.
         public var mostRecords = 500
 
@@ -366,6 +382,22 @@ public struct QuotaShortage: Error, Hashable, Sendable, CustomStringConvertible 
     public var free: Int
     /// Bytes; `nil` when the provider did not say.
     public var limit: Int?
+
+    public init(asked: Int, free: Int, limit: Int?) {
+        self.asked = asked
+        self.free = free
+        self.limit = limit
+    }
+
+    /// `quotaExceeded`, with what to do.
+    public var error: HawserError {
+        HawserError(
+            .quotaExceeded,
+            "The provider's quota is used up: \(asked) bytes are to be stored, \(free) are free and not reserved. Earlier "
+                + "snapshots are whole. Make room with «hawser forget --prune», or ask the provider for more.",
+            cause: self
+        )
+    }
 
     public var description: String {
         "\(asked) bytes asked for, \(free) free" + (limit.map { " of \($0)" } ?? "")

@@ -83,6 +83,20 @@ public actor QuotaMonitor: ByteLeases {
         waker.yield()
     }
 
+    /// Whether this machine stores by itself and leases what it needs (the default), or somebody else reserves for it: a
+    /// gateway server, or the provider with each ticket. Then what is leased goes back.
+    public func setLeasing(_ isLeasing: Bool) {
+        machine.setLeasing(isLeasing)
+        waker.yield()
+    }
+
+    /// An object was stored without a lease, as with tickets, for which the provider has set its bytes aside: it is
+    /// reported with the others.
+    public func noteStored(_ key: ObjectKey, bytes: Int) {
+        machine.note(ObjectRecord(key: key.path, length: bytes))
+        waker.yield()
+    }
+
     /// Reports all that was stored, and asks whether the session is alive (`docs/control-protocol.md`, 3).
     ///
     /// - Throws: `session_over`, retryable, once for each object when another session has begun since the work did: whoever

@@ -116,8 +116,3 @@ enum GrantDecision: Equatable, Sendable {
         return .gateway(server: server, reason: reason)
     }
 }
-
-extension HawserError.Code {
-    /// Neither direct nor gateway mode is possible as the provider has set the repository up.
-    public static let noWay = Self("no_way")
-}

@@ -21,15 +21,13 @@ struct S3Transport: Sendable {
     ///   - sign: makes the request when its turn has come, so that its signature is fresh.
     ///   - plan: what is done with the body of a success; other answers are kept up to a limit.
     @concurrent
-    func send(
-        to location: S3Location,
+    func send<Signed: Sendable>(
         body: [UInt8],
-        sign: @escaping @Sendable () async throws -> S3SignedRequest,
+        sign: @escaping @Sendable () async throws -> (HTTPClientRequest, Signed),
         plan: @escaping @Sendable (S3AnswerHead) throws -> S3BodyPlan
-    ) async throws -> (S3Answer, S3SignedRequest) {
+    ) async throws -> (S3Answer, Signed) {
         try await slots.withTaken {
-            let signed = try await sign()
-            let request = Self.request(signed.request, at: location)
+            let (request, signed) = try await sign()
             let answer = try await watch.run { note in
                 do {
                     return try await exchange(request, body, plan, note)
@@ -42,7 +40,7 @@ struct S3Transport: Sendable {
         }
     }
 
-    private static func request(_ signed: SigV4Request, at location: S3Location) -> HTTPClientRequest {
+    static func request(_ signed: SigV4Request, at location: S3Location) -> HTTPClientRequest {
         var request = HTTPClientRequest(url: location.url(signed.target))
         request.method = HTTPMethod(rawValue: signed.method)
         request.headers = HTTPHeaders([("host", signed.host), ("user-agent", "hawser")] + signed.headers)

@@ -36,16 +36,16 @@ extension S3ObjectStore {
         _ clockAhead: Int64
     ) async throws -> (S3Answer, S3SignedRequest) {
         do {
-            return try await transport.send(to: location, body: operation.body) {
+            return try await transport.send(body: operation.body) {
                 let date = self.now().advanced(bySeconds: -clockAhead)
                 return try await self.credentials.withCredentials { credentials in
                     var request = operation.request(at: location)
                     SigV4Signer(region: location.region).sign(&request, with: credentials, at: date)
-                    return S3SignedRequest(
-                        request: request,
+                    let signed = S3SignedRequest(
                         accessKeyID: credentials.accessKeyID,
                         isTemporary: credentials.sessionToken != nil
                     )
+                    return (S3Transport.request(request, at: location), signed)
                 }
             } plan: {
                 try operation.plan($0)
@@ -82,9 +82,8 @@ extension S3ObjectStore {
     }
 }
 
-/// A request, and what of its credentials matters when it is refused.
+/// What of a request's credentials matters when it is refused.
 struct S3SignedRequest: Sendable {
-    var request: SigV4Request
     var accessKeyID: String
     var isTemporary: Bool
 }

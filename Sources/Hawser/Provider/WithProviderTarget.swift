@@ -1,0 +1,112 @@
+public import HawserControl
+import HawserFormat
+public import HawserStorage
+public import HawserTransfer
+public import Logging
+
+/// Opens a session at a provider for the time of `body`, with a target mover that stores into the tenant's folder there by
+/// the way that the provider grants, under the quota that he gives.
+///
+/// ```swift
+/// try await withProviderTarget(profile, key: key, purpose: .backup, agent: "agent 1.0") { target in
+///     let repository = try await Repository.open(at: target, password: password, cacheRoot: cache)
+///     try await repository.backup(FileTreeSource(paths))
+/// }
+/// ```
+///
+/// - Parameters:
+///   - profile: what `Registration` or `hawser login` has made; `ProfileFolder` reads it.
+///   - repository: its name at the provider; `nil` when there is only one.
+///   - purpose: decides what the session may do; deletions want `prune`.
+///   - agent: name and version of the program, shown to the provider.
+///   - onProfileChange: the provider has named other gateways or authorities: to be kept for the next time.
+///   - layers: put around the store: retries, and limits within them.
+/// - Throws: what `body` throws; why there is no session (any more), and then `body` was cancelled: `notSignedIn`,
+///   `revoked`, `tenantDisabled`, `leaseOver`, `quotaExceeded`, `tooManySessions`, `maintenance`; `notFound` when there is no
+///   such repository.
+public func withProviderTarget<Result: Sendable>(
+    _ profile: ProviderProfile,
+    key: DeviceKey,
+    repository name: String? = nil,
+    purpose: Purpose,
+    agent: String,
+    settings: ProviderStore.Settings = .init(),
+    logger: Logger = Logger(label: "hawser.provider"),
+    onProfileChange: @escaping @Sendable (ProviderProfile) async -> Void = { _ in },
+    layers: @escaping @Sendable (any ObjectStore) throws -> any ObjectStore = { RetryingStore($0) },
+    _ body: @escaping @Sendable (TargetDataMover) async throws -> Result
+) async throws -> Result {
+    try await withProviderConnection(
+        profile,
+        key: key,
+        purpose: purpose,
+        agent: agent,
+        logger: logger,
+        onProfileChange: onProfileChange
+    ) { connection in
+        guard let state = try await connection.waitUntilConnected().state else {
+            throw HawserError(.unavailable, "The provider's server did not say what there is.")
+        }
+        let repository = try state.repository(called: name).repository
+        guard !purpose.isReadOnly else {
+            let store = ProviderStore(
+                connection,
+                repository: repository,
+                purpose: purpose,
+                settings: settings,
+                logger: logger
+            ) { _ in }
+            return try await store.whileWatching {
+                try await body(TargetDataMover(store: layers(store), access: .remote))
+            }
+        }
+        var quota = QuotaMonitor.Settings()
+        // Until a way is open nobody knows who leases.
+        quota.startsLeasing = false
+        return try await withQuotaMonitor(connection, repository: repository, settings: quota) { monitor in
+            let store = ProviderStore(
+                connection,
+                repository: repository,
+                purpose: purpose,
+                settings: settings,
+                logger: logger
+            ) { await monitor.setLeasing($0) }
+            return try await store.whileWatching {
+                let leases = ProviderLeases(monitor: monitor, store: store)
+                return try await body(TargetDataMover(store: layers(store), leases: leases, access: .remote))
+            }
+        }
+    }
+}
+
+extension ProviderStore {
+    fileprivate func whileWatching<Result: Sendable>(
+        _ body: @escaping @Sendable () async throws -> Result
+    ) async throws -> Result {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { await self.watch() }
+            defer { group.cancelAll() }
+            return try await body()
+        }
+    }
+}
+
+extension SessionState {
+    /// - Throws: `notFound`, naming those that there are; `invalidArgument` when there are several and none was named.
+    fileprivate func repository(called name: String?) throws -> RepositoryState {
+        let names = repositories.map(\.name).joined(separator: ", ")
+        guard let name else {
+            guard let only = repositories.first else {
+                throw HawserError(.notFound, "The provider has not given this tenant a repository yet.")
+            }
+            guard repositories.count == 1 else {
+                throw HawserError(.invalidArgument, "There are several repositories at the provider, name one: \(names)")
+            }
+            return only
+        }
+        guard let found = repositories.first(where: { $0.name == name }) else {
+            throw HawserError(.notFound, "The provider has no repository of this name for you; there are: \(names)", place: name)
+        }
+        return found
+    }
+}
