@@ -71,6 +71,28 @@ struct QuotaMachineTests {
         _ = try self.ask(&machine)
     }
 
+    @Test("gives back what it has while somebody else reserves, and leases again afterwards")
+    func leasing() throws {
+        var machine = machine()
+        let first = try ask(&machine)
+        _ = grant(&machine, first)
+        machine.setLeasing(false)
+        let back = try ask(&machine)
+        #expect(back.request.bytes == 0 && back.request.lease == nil)
+        #expect(back.request.settled == [LeaseSettlement(lease: try #require(first.request.lease), used: 0)])
+        _ = machine.granted(
+            LeaseAnswer(lease: nil, bytes: 0, expiresIn: 0, quota: quota(nil)),
+            to: back,
+            now: .zero
+        )
+        #expect(machine.next(now: .zero) == nil)
+        machine.note(ObjectRecord(key: data.path, length: 5))
+        #expect(machine.records.map(\.length) == [5])
+        machine.setLeasing(true)
+        _ = machine.takeRecords()
+        #expect(try ask(&machine).request.bytes > 0)
+    }
+
     @Test("asks for what the present speed needs")
     func rate() throws {
         var machine = machine()

@@ -100,12 +100,19 @@ extension SessionState {
                 throw HawserError(.notFound, "The provider has not given this tenant a repository yet.")
             }
             guard repositories.count == 1 else {
-                throw HawserError(.invalidArgument, "There are several repositories at the provider, name one: \(names)")
+                throw HawserError(
+                    .invalidArgument,
+                    "There are several repositories at the provider, name one: \(names)"
+                )
             }
             return only
         }
         guard let found = repositories.first(where: { $0.name == name }) else {
-            throw HawserError(.notFound, "The provider has no repository of this name for you; there are: \(names)", place: name)
+            throw HawserError(
+                .notFound,
+                "The provider has no repository of this name for you; there are: \(names)",
+                place: name
+            )
         }
         return found
     }

@@ -46,7 +46,10 @@ struct RepositoryOptions: ParsableArguments {
     var noCache = false
 
     @Option(
-        help: ArgumentHelp("The most memory to use, at least 96M. (default: 128M, over a network 192M)", valueName: "size")
+        help: ArgumentHelp(
+            "The most memory to use, at least 96M. (default: 128M, over a network 192M)",
+            valueName: "size"
+        )
     )
     var memory: ByteSize?
 
