@@ -33,6 +33,11 @@ struct ProviderBench {
 
     @discardableResult
     func provider(_ arguments: String..., input: Data? = nil) async throws -> CommandResult {
+        try await provider(arguments: arguments, input: input)
+    }
+
+    @discardableResult
+    func provider(arguments: [String], input: Data? = nil) async throws -> CommandResult {
         let program = try HawserBinary.path("hawser-provider")
         let result = try await RunningCommand(program, arguments, environment: environment, input: input).result()
         result.expect(0)
