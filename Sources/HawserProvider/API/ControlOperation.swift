@@ -5,13 +5,13 @@ import HawserControl
 enum ControlOperation: String, CaseIterable, Sendable {
     case registerDevice, makeNonce, signIn
     case listSessions, pollSession, closeSession, followEvents
-    case grant, lease, commit, delete
+    case grant, lease, commit, delete, tickets, listObjects
 
     var method: HTTPRequest.Method {
         switch self {
-        case .listSessions, .pollSession, .followEvents: .get
+        case .listSessions, .pollSession, .followEvents, .listObjects: .get
         case .closeSession: .delete
-        case .registerDevice, .makeNonce, .signIn, .grant, .lease, .commit, .delete: .post
+        case .registerDevice, .makeNonce, .signIn, .grant, .lease, .commit, .delete, .tickets: .post
         }
     }
 
@@ -27,6 +27,8 @@ enum ControlOperation: String, CaseIterable, Sendable {
         case .lease: "/v1/repositories/{id}/leases"
         case .commit: "/v1/repositories/{id}/commits"
         case .delete: "/v1/repositories/{id}/deletions"
+        case .tickets: "/v1/repositories/{id}/tickets"
+        case .listObjects: "/v1/repositories/{id}/objects"
         }
     }
 
@@ -34,7 +36,9 @@ enum ControlOperation: String, CaseIterable, Sendable {
     var needsSession: Bool {
         switch self {
         case .registerDevice, .makeNonce, .signIn: false
-        case .listSessions, .pollSession, .closeSession, .followEvents, .grant, .lease, .commit, .delete: true
+        case .listSessions, .pollSession, .closeSession, .followEvents, .grant, .lease, .commit, .delete, .tickets,
+            .listObjects:
+            true
         }
     }
 }

@@ -1,6 +1,13 @@
 import HawserControl
 import HawserFormat
+import HawserS3
 import Logging
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
 
 extension ControlService {
     func grant(_ id: ControlID, _ session: SessionRecord, _ request: GrantRequest) async throws -> Grant {
@@ -32,15 +39,34 @@ extension ControlService {
                 isBucketShared: repository.settings.access == .shared
                     ? try await isShared(storage, with: session.tenant) : false,
                 acceptsSharedBucket: repository.settings.acceptsSharedBucket,
-                // None of the issuers is part of this version.
-                issuers: []
+                issuers: storage.settings.issuers
             )
         )
         switch decision {
         case .refused(let problem):
             throw problem.error
-        case .direct(let access, _):
-            throw HawserError(.unsupported, "This server can't issue \(access.rawValue) access.")
+        case .direct(let access, let reason):
+            logger.info(
+                "Way granted",
+                metadata: [
+                    "session": "\(session.id)", "repository": "\(id)", "purpose": "\(request.purpose)",
+                    "mode": "direct", "access": "\(access.rawValue)",
+                ]
+            )
+            return Grant(
+                mode: .direct,
+                reason: reason,
+                fallback: repository.settings.fallback,
+                folder: folder.path(in: storage.settings),
+                quota: try await database.quota(
+                    tenant: session.tenant,
+                    subtenant: session.subtenant,
+                    repository: id
+                ),
+                access: AccessPermissions(rawValue: access.rawValue),
+                storage: Grant.Storage(storage.settings),
+                credentials: try await credentials(access, session, request, storage, folder)
+            )
         case .gateway(let server, let reason):
             logger.info(
                 "Way granted",
@@ -64,6 +90,39 @@ extension ControlService {
         }
     }
 
+    /// Sealed to the vault that asks. A tenant with tickets gets some for reading where the storage can make such.
+    private func credentials(
+        _ access: GrantDecision.Access,
+        _ session: SessionRecord,
+        _ request: GrantRequest,
+        _ storage: StorageRecord,
+        _ folder: FolderRecord
+    ) async throws -> SealedCredentials? {
+        // Who only asks which way to go gets none, but learns whether there are some.
+        guard access != .tickets || storage.settings.sts != nil else { return nil }
+        guard let vaultKey = request.vaultKey else {
+            return SealedCredentials(generation: 0, encapsulatedKey: Data(), ciphertext: Data(), expiresIn: nil)
+        }
+        let issued: CredentialIssuer.Issued
+        switch access {
+        case .shared: issued = try await issuer.shared(storage, folder: folder)
+        case .sts: issued = try await issuer.temporary(storage, folder: folder, purpose: request.purpose)
+        case .tickets: issued = try await issuer.temporary(storage, folder: folder, purpose: .restore)
+        case .sas: throw HawserError(.unsupported, "This server can't issue shared access signatures.")
+        }
+        let sealed = try SealedS3Credentials(
+            sealing: issued.credentials,
+            to: vaultKey,
+            info: Data(session.id.text.utf8)
+        )
+        return SealedCredentials(
+            generation: issued.generation,
+            encapsulatedKey: sealed.encapsulatedKey,
+            ciphertext: sealed.ciphertext,
+            expiresIn: issued.expiresIn.map { Int($0 / .seconds(1)) }
+        )
+    }
+
     /// Names of the repository's gateway servers that have joined, in another order each time.
     private func servers(of repository: RepositoryRecord) async throws -> [String] {
         let wanted = Set(repository.settings.gatewayServers)
@@ -77,5 +136,30 @@ extension ControlService {
     private func isShared(_ storage: StorageRecord, with tenant: ControlID) async throws -> Bool {
         let repositories = Set(try await database.repositories().filter { $0.storage == storage.id }.map(\.id))
         return try await database.folders().contains { $0.tenant != tenant && repositories.contains($0.repository) }
+    }
+}
+
+extension StorageSettings {
+    static let held = "held"
+
+    /// What can be given out for this storage: of the fences, those that `storage check` found to hold.
+    var issuers: Set<GrantDecision.Access> {
+        var issuers: Set<GrantDecision.Access> = [.shared]
+        if sts != nil, checked?[AccessPermissions.sts.rawValue] == Self.held { issuers.insert(.sts) }
+        if checked?[AccessPermissions.tickets.rawValue] == Self.held { issuers.insert(.tickets) }
+        return issuers
+    }
+}
+
+extension Grant.Storage {
+    fileprivate init(_ settings: StorageSettings) {
+        self.init(
+            kind: settings.kind,
+            endpoint: settings.tenantEndpoint ?? settings.endpoint,
+            region: settings.region,
+            usesPathStyle: settings.usesPathStyle,
+            bucket: settings.bucket,
+            authority: settings.tenantAuthority
+        )
     }
 }

@@ -12,6 +12,7 @@ extension ControlService {
         _ id: ControlID?,
         _ session: SessionRecord?,
         _ body: ByteBuffer,
+        target: String,
         _ connection: ControlConnection
     ) async throws -> ControlAnswer {
         switch (operation, id, session) {
@@ -37,8 +38,14 @@ extension ControlService {
             try ControlAnswer(
                 try await delete(repository, session, try RequestReader.decode(DeletionRequest.self, body))
             )
+        case (.tickets, let repository?, let session?):
+            try ControlAnswer(
+                try await tickets(repository, session, try RequestReader.decode(TicketRequest.self, body))
+            )
+        case (.listObjects, let repository?, let session?):
+            try ControlAnswer(try await list(repository, session, target: target))
         case (.listSessions, _, nil), (.pollSession, _, nil), (.closeSession, _, nil), (.followEvents, _, _),
-            (.grant, _, _), (.lease, _, _), (.commit, _, _), (.delete, _, _):
+            (.grant, _, _), (.lease, _, _), (.commit, _, _), (.delete, _, _), (.tickets, _, _), (.listObjects, _, _):
             throw HawserError(.internalError, "The request reached an operation without what it needs.")
         }
     }

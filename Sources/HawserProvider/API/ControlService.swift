@@ -15,6 +15,7 @@ struct ControlService: Sendable {
     let metrics: ServerMetrics
     let logger: Logger
     let nonces = Nonces()
+    let issuer: CredentialIssuer
     private let reader: RequestReader
     private let limits: ServerLimits
     private let perAddress: RateLimiter<IPAddress>
@@ -36,6 +37,7 @@ struct ControlService: Sendable {
         self.metrics = metrics
         self.logger = logger
         self.limits = limits
+        issuer = CredentialIssuer(database, logger: logger)
         reader = RequestReader(time: limits.body)
         perAddress = RateLimiter(limits.requestsPerAddress)
         perTenant = RateLimiter(limits.requestsPerTenant)
@@ -86,7 +88,8 @@ struct ControlService: Sendable {
             }
             let body = operation.method == .post ? try await reader.read(request, connection.channel) : ByteBuffer()
             isRead = isRead || operation.method == .post
-            return .answer(try await perform(operation, id, session, body, connection))
+            let target = request.head.path ?? ""
+            return .answer(try await perform(operation, id, session, body, target: target, connection))
         } catch let error as HawserError where error.code == .sessionOver && route.isClosing {
             // The answer to the first request may have been lost.
             return .answer(ControlAnswer(.noContent))

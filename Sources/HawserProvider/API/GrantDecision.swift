@@ -1,5 +1,5 @@
 import HawserControl
-public import HawserFormat
+import HawserFormat
 
 /// Which way the data of a grant goes: the table of docs/control-protocol.md, 5. A pure function of what the provider has
 /// set, so that a test can walk every row.

@@ -27,7 +27,7 @@ extension Database {
     fileprivate func repositories(of session: SessionRecord) throws -> [RepositoryState] {
         try rows(
             """
-            SELECT repository.* FROM folder JOIN repository ON repository.id = folder.repository
+            SELECT repository.*, folder.generation AS generation FROM folder JOIN repository ON repository.id = folder.repository
             WHERE folder.tenant = ? AND IFNULL(folder.subtenant, '') = ? ORDER BY repository.name
             """,
             [session.tenant.text, session.subtenant?.text ?? ""]
@@ -38,7 +38,7 @@ extension Database {
                 name: repository.name,
                 quota: try Account(self, session.tenant, session.subtenant, repository.id).quota,
                 mode: repository.settings.mode,
-                credentialsGeneration: 0
+                credentialsGeneration: row["generation"]
             )
         }
     }

@@ -24,7 +24,9 @@ public struct StorageSettings: Codable, Sendable, Hashable {
     /// Below which everything lies; empty, or without `/` at its ends.
     public var prefix: String
     public var accessKeyID: String
-    /// What `storage check` found, in the words of whoever checks.
+    /// How temporary credentials are made; `nil`: not at all.
+    public var sts: SecurityTokenSettings?
+    /// What `storage check` found: for each kind of access `held`, or what did not hold.
     public var checked: [String: String]?
 
     public init(
@@ -47,6 +49,24 @@ public struct StorageSettings: Codable, Sendable, Hashable {
         self.bucket = bucket
         self.prefix = prefix
         self.accessKeyID = accessKeyID
+    }
+}
+
+/// How a storage gives temporary credentials (STS).
+public struct SecurityTokenSettings: Codable, Sendable, Hashable {
+    /// Where; `nil`: Amazon's for its storages, and the storage's own address for others.
+    public var endpoint: String?
+    /// What is assumed. It must reach no more than the bucket; each session is narrowed to a tenant's folder.
+    public var roleARN: String
+    public var externalID: String?
+    /// Seconds asked for. A storage that grants less is asked for less.
+    public var lifetime: Int
+
+    public init(endpoint: String? = nil, roleARN: String, externalID: String? = nil, lifetime: Int = 14 * 86_400) {
+        self.endpoint = endpoint
+        self.roleARN = roleARN
+        self.externalID = externalID
+        self.lifetime = lifetime
     }
 }
 

@@ -1,0 +1,91 @@
+import HawserControl
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
+/// What temporary credentials of a tenant allow: its own folder for one purpose, the repository's configuration, and
+/// nothing else, not even a listing of neighbours.
+struct FolderPolicy {
+    /// Ends with `/`.
+    let folder: String
+    let bucket: String
+    /// The key of the repository's configuration, beside the folder.
+    let configuration: String
+
+    init(_ folder: FolderRecord, in settings: StorageSettings) {
+        self.folder = folder.path(in: settings)
+        bucket = settings.bucket
+        configuration =
+            (settings.prefix.isEmpty ? "" : settings.prefix + "/") + "\(folder.repository)/repository.json"
+    }
+
+    /// What may be done to objects of the folder. Never: access control lists, retention, deletion of versions, settings of
+    /// the bucket.
+    enum Rights {
+        case purpose(Purpose)
+        /// For signing presigned uploads: these can't even read.
+        case create
+
+        fileprivate var actions: [String] {
+            switch self {
+            case .purpose(.restore), .purpose(.check): ["s3:GetObject"]
+            case .purpose(.backup), .purpose(.prune): ["s3:GetObject", "s3:PutObject"]
+            case .purpose(.full): ["s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"]
+            case .create: ["s3:PutObject"]
+            }
+        }
+
+        fileprivate var lists: Bool {
+            if case .create = self { false } else { true }
+        }
+    }
+
+    /// As IAM takes it; far below its 2,048 characters for any prefix that people use.
+    func document(_ rights: Rights) throws -> String {
+        var statements = [
+            Statement(action: rights.actions, resource: ["arn:aws:s3:::\(bucket)/\(folder)*"])
+        ]
+        if rights.lists {
+            statements.append(
+                Statement(
+                    action: ["s3:ListBucket"],
+                    resource: ["arn:aws:s3:::\(bucket)"],
+                    condition: ["StringLike": ["s3:prefix": ["\(folder)*"]]]
+                )
+            )
+            statements.append(
+                Statement(action: ["s3:GetObject"], resource: ["arn:aws:s3:::\(bucket)/\(configuration)"])
+            )
+        }
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        return String(decoding: try encoder.encode(Document(statement: statements)), as: UTF8.self)
+    }
+
+    private struct Document: Encodable {
+        var version = "2012-10-17"
+        var statement: [Statement]
+
+        enum CodingKeys: String, CodingKey {
+            case version = "Version"
+            case statement = "Statement"
+        }
+    }
+
+    private struct Statement: Encodable {
+        var effect = "Allow"
+        var action: [String]
+        var resource: [String]
+        var condition: [String: [String: [String]]]?
+
+        enum CodingKeys: String, CodingKey {
+            case effect = "Effect"
+            case action = "Action"
+            case resource = "Resource"
+            case condition = "Condition"
+        }
+    }
+}
