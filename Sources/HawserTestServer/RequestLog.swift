@@ -4,13 +4,14 @@ import Synchronization
 /// What a request wants.
 public enum RequestKind: String, CaseIterable, Hashable, Sendable {
     case put, get, head, delete, deleteMany, list
+    case listVersions, listUploads, listParts, abortUpload
     case listBuckets, headBucket, createBucket
     /// The location, versioning or object lock of a bucket.
     case bucketSettings
     /// The retention of an object.
     case retention
     case sts
-    /// What this server does not have: multipart uploads and most of the rest of S3.
+    /// What this server does not have: making multipart uploads, and most of the rest of S3.
     case unknown
 }
 

@@ -23,9 +23,12 @@ extension S3TestServer {
             public var name: String
             /// Objects may be locked, as they can be only in buckets that were made for it.
             public var hasObjectLock: Bool
+            /// Old versions are kept, and DELETE leaves a marker.
+            public var hasVersions: Bool
 
-            public init(_ name: String, hasObjectLock: Bool = false) {
+            public init(_ name: String, hasObjectLock: Bool = false, hasVersions: Bool = false) {
                 self.name = name
+                self.hasVersions = hasVersions
                 self.hasObjectLock = hasObjectLock
             }
 

@@ -1,4 +1,4 @@
-import HawserFormat
+public import HawserFormat
 import HawserTesting
 import NIOCore
 
@@ -46,6 +46,28 @@ extension S3TestServer {
         try service.table.delete(bucket, ObjectPath(key), now: configuration.now()) { object throws(ServiceError) in
             try object.removeContent()
         }
+    }
+
+    /// Versions and delete markers of an object, in a bucket that has them.
+    public func versions(of key: String, in bucket: String) -> Int {
+        let count = try? service.table.withBucket(bucket) { bucket throws(ServiceError) in
+            bucket.versions[ObjectPath(key)]?.count
+        }
+        return (count ?? nil) ?? 0
+    }
+
+    /// A multipart upload that nobody ends.
+    public func begin(upload key: String, parts: [Int], in bucket: String, at begun: Timestamp) {
+        let id = Accounts.randomText(16)
+        service.table.begin(.init(id: id, key: ObjectPath(key), parts: parts, begun: begun), in: bucket)
+    }
+
+    /// Keys of uploads that were not ended.
+    public func uploads(in bucket: String) -> [String] {
+        let found = try? service.table.withBucket(bucket) { bucket throws(ServiceError) in
+            bucket.uploads.map(\.key.text)
+        }
+        return found ?? []
     }
 
     /// Changes one bit of an object, as damage would.

@@ -21,8 +21,8 @@ import Synchronization
 /// }
 /// ```
 ///
-/// It has what a client needs that stores whole objects: no multipart uploads, no signed chunks or trailers, no copies, no
-/// versions. It listens on 127.0.0.1 only.
+/// It has what a client needs that stores whole objects: no signed chunks or trailers, no copies. Versions and
+/// unfinished uploads can be listed and deleted, and that is all. It listens on 127.0.0.1 only.
 public final class S3TestServer: Sendable {
     /// The port that it listens on, chosen by the system unless the configuration has one.
     public let port: Int

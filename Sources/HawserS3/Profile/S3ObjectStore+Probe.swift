@@ -129,7 +129,7 @@ private struct StorageProbe {
     private func deletesMany() async throws -> Bool {
         let names = ["many-1", "many-2"]
         for name in names { _ = try await put(name, body) }
-        let xml = S3DeleteRequest.xml(names.map { store.configuration.prefix + folder + $0 })
+        let xml = S3DeleteRequest.xml(names.map { (store.configuration.prefix + folder + $0, nil) })
         do {
             let answer = try await send(
                 "POST",

@@ -27,7 +27,7 @@ extension S3ObjectStore {
         }
     }
 
-    private func error(_ failure: S3Failure) -> HawserError {
+    func error(_ failure: S3Failure) -> HawserError {
         let location = state.withLock { $0.location }
         let folder = location.prefix.utf8.count
         return failure.error(

@@ -7,16 +7,20 @@ struct DeleteManyOperation: S3Operation {
     /// What the protocol allows in one request.
     static let mostKeys = 1_000
 
-    let keys: ArraySlice<ObjectKey>
+    let place: String
     let body: [UInt8]
 
     /// - Parameter folder: of the store.
     init(_ keys: ArraySlice<ObjectKey>, folder: String) {
-        self.keys = keys
-        body = S3DeleteRequest.xml(keys.map { folder + $0.path })
+        place = keys.first?.path ?? ""
+        body = S3DeleteRequest.xml(keys.map { (folder + $0.path, nil) })
     }
 
-    var place: String { keys.first?.path ?? "" }
+    /// - Parameter folder: of the store.
+    init(_ versions: ArraySlice<StoredVersion>, folder: String) {
+        place = versions.first?.key ?? ""
+        body = S3DeleteRequest.xml(versions.map { (folder + $0.key, $0.version) })
+    }
 
     func request(at location: S3Location) -> SigV4Request {
         SigV4Request(
@@ -43,7 +47,7 @@ struct DeleteManyOperation: S3Operation {
         if let code = result.code {
             throw S3Failure(status: 500, code: code, message: result.message, head: answer.head)
         }
-        return (result.errors ?? []).filter { $0.code != "NoSuchKey" }.map {
+        return (result.errors ?? []).filter { $0.code != "NoSuchKey" && $0.code != "NoSuchVersion" }.map {
             S3Failure(status: answer.head.status, code: $0.code, message: $0.message, key: $0.key, head: answer.head)
         }
     }

@@ -77,8 +77,12 @@ enum S3DeleteRequest {
     private struct Body: Encodable {
         struct Object: Encodable {
             var key: String
+            var version: String?
 
-            enum CodingKeys: String, CodingKey { case key = "Key" }
+            enum CodingKeys: String, CodingKey {
+                case key = "Key"
+                case version = "VersionId"
+            }
         }
 
         var quiet = true
@@ -90,8 +94,8 @@ enum S3DeleteRequest {
         }
     }
 
-    static func xml(_ keys: [String]) -> [UInt8] {
-        let body = Body(objects: keys.map(Body.Object.init))
+    static func xml(_ objects: [(key: String, version: String?)]) -> [UInt8] {
+        let body = Body(objects: objects.map { Body.Object(key: $0.key, version: $0.version) })
         // Strings and a flag: nothing in it can fail to be encoded.
         let data = try? XMLEncoder().encode(
             body,
@@ -134,7 +138,7 @@ struct S3DeleteResult: Decodable {
     }
 }
 
-private func decodeXML<Value: Decodable>(_ type: Value.Type, _ bytes: [UInt8]) -> Value? {
+func decodeXML<Value: Decodable>(_ type: Value.Type, _ bytes: [UInt8]) -> Value? {
     try? XMLDecoder().decode(type, from: Data(bytes))
 }
 
@@ -145,7 +149,10 @@ func base64(_ bytes: [UInt8]) -> String {
 extension String {
     /// What `encoding-type=url` made of a key: percent-encoded, with a plus for a space. `nil` for what is not that, or
     /// not UTF-8.
-    var formDecoded: String? {
+    var formDecoded: String? { formDecodedBytes.flatMap { String(validating: $0, as: UTF8.self) } }
+
+    /// As `formDecoded`, whatever the bytes are.
+    var formDecodedBytes: [UInt8]? {
         var bytes: [UInt8] = []
         var rest = utf8[...]
         while let byte = rest.popFirst() {
@@ -162,6 +169,6 @@ extension String {
                 bytes.append(byte)
             }
         }
-        return String(validating: bytes, as: UTF8.self)
+        return bytes
     }
 }

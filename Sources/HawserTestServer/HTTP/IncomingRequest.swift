@@ -57,7 +57,7 @@ struct IncomingRequest: Sendable {
     /// Names in a query that don't choose another operation.
     private static let parameters: Set = [
         "x-id", "list-type", "prefix", "delimiter", "max-keys", "start-after", "continuation-token", "encoding-type",
-        "fetch-owner", "marker",
+        "fetch-owner", "marker", "key-marker", "version-id-marker", "upload-id-marker", "part-number-marker",
     ]
 
     private static func kind(
@@ -75,6 +75,11 @@ struct IncomingRequest: Sendable {
         case ("POST", false, false, []): return .sts
         case ("GET", false, false, []): return .listBuckets
         case ("GET", true, false, []): return .list
+        case ("GET", true, false, ["versions"]): return .listVersions
+        case ("GET", true, false, ["uploads"]): return .listUploads
+        case ("GET", true, true, ["uploadId"]): return .listParts
+        case ("DELETE", true, true, ["uploadId"]): return .abortUpload
+        case ("DELETE", true, true, ["versionId"]): return .delete
         case ("GET", true, false, ["location"]), ("GET", true, false, ["versioning"]),
             ("GET", true, false, ["object-lock"]):
             return .bucketSettings

@@ -74,7 +74,9 @@ extension S3Operations {
         case "versioning":
             try check("GetBucketVersioning")
             guard behaviour.hasVersioning else { throw ServiceError.notImplemented("versions") }
-            let hasLock = try table.withBucket(bucket) { bucket throws(ServiceError) in bucket.hasObjectLock }
+            let hasLock = try table.withBucket(bucket) { bucket throws(ServiceError) in
+                bucket.hasObjectLock || bucket.hasVersions
+            }
             return Answer(
                 xml: XMLText.document("VersioningConfiguration", namespace: XMLText.s3Namespace) { xml in
                     if hasLock { xml.element("Status", "Enabled") }

@@ -16,7 +16,7 @@ extension S3Operations {
 
     func delete(_ key: ObjectPath) throws -> Answer {
         try check("DeleteObject", on: key)
-        try remove(key)
+        try remove(key, version: request.target["versionId"])
         return Answer(204)
     }
 
@@ -30,10 +30,10 @@ extension S3Operations {
         if behaviour.deletesManyAllOrNone {
             for key in keys { try check("DeleteObject", on: key) }
         }
-        let results = keys.map { key in
+        let results = zip(keys, list.Object).map { key, entry in
             do throws(ServiceError) {
                 try check("DeleteObject", on: key)
-                try remove(key)
+                try remove(key, version: entry.VersionId)
                 return (key: key, error: nil as ServiceError?)
             } catch {
                 return (key: key, error: error)
@@ -56,8 +56,8 @@ extension S3Operations {
         )
     }
 
-    private func remove(_ key: ObjectPath) throws(ServiceError) {
-        try table.delete(bucket, key, now: configuration.now()) { object throws(ServiceError) in
+    private func remove(_ key: ObjectPath, version: String?) throws(ServiceError) {
+        try table.delete(bucket, key, version: version, now: configuration.now()) { object throws(ServiceError) in
             try object.removeContent()
         }
     }
@@ -105,6 +105,7 @@ extension S3Operations {
 private struct DeleteList: Decodable {
     struct Entry: Decodable {
         var Key: String
+        var VersionId: String?
     }
 
     var Object: [Entry]

@@ -79,7 +79,7 @@ extension S3Operations {
     }
 
     /// A key as the list was asked to write it.
-    private func shown(_ bytes: [UInt8]) -> String {
+    func shown(_ bytes: [UInt8]) -> String {
         guard request.target["encoding-type"] != nil else { return String(decoding: bytes, as: UTF8.self) }
         guard behaviour.encodesSpaceAsPlus else { return PercentCoding.encode(bytes, keeping: UInt8(ascii: "/")) }
         return bytes.split(separator: UInt8(ascii: " "), omittingEmptySubsequences: false)

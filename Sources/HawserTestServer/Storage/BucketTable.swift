@@ -6,6 +6,11 @@ import Synchronization
 final class BucketTable: Sendable {
     struct Bucket {
         let hasObjectLock: Bool
+        var hasVersions = false
+        /// In a bucket that has them: of each key the oldest first, the last one being the object.
+        var versions: [ObjectPath: [Version]] = [:]
+        var nextVersion = 0
+        var uploads: [Upload] = []
         var objects: [ObjectPath: StoredObject] = [:]
         /// Ascending.
         var keys: [ObjectPath] = []
@@ -38,7 +43,9 @@ final class BucketTable: Sendable {
     private let quotaError: ServiceError
 
     init(_ configuration: S3TestServer.Configuration) {
-        let buckets = configuration.buckets.map { ($0.name, Bucket(hasObjectLock: $0.hasObjectLock)) }
+        let buckets = configuration.buckets.map {
+            ($0.name, Bucket(hasObjectLock: $0.hasObjectLock, hasVersions: $0.hasVersions))
+        }
         state = Mutex(State(buckets: Dictionary(buckets) { first, _ in first }))
         quota = configuration.quota
         quotaError = ServiceError(configuration.behaviour.quotaError, "The quota is used up.")
@@ -89,8 +96,10 @@ final class BucketTable: Sendable {
         try state.withLock { state throws(ServiceError) in
             try check(state, bucket, key, condition, length: object.length, now: now)
             try place()
-            state.stored += object.length - (state.buckets[bucket]?.objects[key]?.length ?? 0)
+            let hasVersions = state.buckets[bucket]?.hasVersions ?? false
+            state.stored += object.length - (hasVersions ? 0 : state.buckets[bucket]?.objects[key]?.length ?? 0)
             state.buckets[bucket]?.put(key, object)
+            if hasVersions { state.buckets[bucket]?.add(object, at: key, now: now) }
         }
     }
 
@@ -105,17 +114,38 @@ final class BucketTable: Sendable {
         }
     }
 
-    /// - Parameter remove: removes the content, while the lock is held.
+    func begin(_ upload: Upload, in bucket: String) {
+        state.withLock { $0.buckets[bucket]?.uploads.append(upload) }
+    }
+
+    func abort(_ bucket: String, upload id: String) {
+        state.withLock { $0.buckets[bucket]?.uploads.removeAll { $0.id == id } }
+    }
+
+    /// - Parameters:
+    ///   - version: that one for good; `nil`: the object, which a bucket with versions only hides.
+    ///   - remove: removes the content, while the lock is held.
     func delete(
         _ bucket: String,
         _ key: ObjectPath,
+        version: String? = nil,
         now: Timestamp,
         remove: (StoredObject) throws(ServiceError) -> Void
     ) throws(ServiceError) {
         try state.withLock { state throws(ServiceError) in
             // No second reference to the bucket, which would be copied then.
-            guard state.buckets[bucket] != nil else { throw .noSuchBucket }
+            guard let hasVersions = state.buckets[bucket]?.hasVersions else { throw .noSuchBucket }
+            if hasVersions, let version {
+                guard let object = state.buckets[bucket]?.delete(version: version, of: key) else { return }
+                state.stored -= object.length
+                return try remove(object)
+            }
             guard let object = state.buckets[bucket]?.objects[key] else { return }
+            if hasVersions {
+                state.buckets[bucket]?.add(nil, at: key, now: now)
+                state.buckets[bucket]?.delete(key)
+                return
+            }
             try Self.checkRetention(object, now: now)
             try remove(object)
             state.stored -= object.length
@@ -161,10 +191,14 @@ extension BucketTable.Bucket {
     }
 
     mutating func put(_ key: ObjectPath, _ object: StoredObject) {
-        if objects.updateValue(object, forKey: key) == nil { keys.insert(key, at: position(of: key)) }
+        insert(key, object)
         newest.append(key)
         // Halved now and then, rather than moved each time.
         if newest.count > 2 * Self.newestLimit { newest.removeFirst(Self.newestLimit) }
+    }
+
+    mutating func insert(_ key: ObjectPath, _ object: StoredObject) {
+        if objects.updateValue(object, forKey: key) == nil { keys.insert(key, at: position(of: key)) }
     }
 
     mutating func delete(_ key: ObjectPath) {
