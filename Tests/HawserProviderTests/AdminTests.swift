@@ -136,7 +136,10 @@ import Testing
             try await provider.database.endSession(target.session)
             // Three days later only one of them has a backup.
             provider.advance(.seconds(3 * 86_400))
+            // A session alone is no backup.
+            try await provider.database.endSession(full.session().session)
             let backup = try await half.session()
+            _ = try await provider.database.commit(backup, [], isSnapshot: true)
             try await provider.database.endSession(backup.session)
             let end = provider.clock.wall + .seconds(10 * 86_400)
             _ = try await provider.database.updateTenant(half.tenant) { $0.leaseEnd = end }
@@ -155,6 +158,48 @@ import Testing
             await expectError(.invalidArgument) { try await admin.perform(DeviceRevoke(device: "xyz")) }
             await expectError(.invalidArgument) { try await admin.perform(DatabaseBackup(file: "relative")) }
             #expect(AdminService.operations.count > 30)
+        }
+    }
+
+    @Test func daysAreOfThisWorld() async throws {
+        try await TestProvider.with { provider in
+            let admin = AdminService(provider.database, folder: provider.folder)
+            for days in [-1, Int.max] {
+                await expectError(.invalidArgument) { try await admin.perform(AlarmList(daysWithoutBackup: days)) }
+                await expectError(.invalidArgument) { try await admin.perform(AlarmList(daysBeforeEnd: days)) }
+            }
+        }
+    }
+
+    @Test func joinCodesAreOnlyMadeWithAnAddressAndGoInTheEnd() async throws {
+        try await TestProvider.with { provider in
+            let database = provider.database
+            try await database.makeCertificates(domain: "provider.test")
+            let admin = AdminService(database, folder: provider.folder, joinString: try await database.joinStrings())
+            _ = try await database.addTenant("acme")
+            func codes() async throws -> Int {
+                try await database.read { try $0.rows("SELECT * FROM joinCode").count }
+            }
+            await expectError(.notFound) { try await admin.perform(TenantJoinCode(tenant: "acme")) }
+            #expect(try await codes() == 0)
+            _ = try await database.addGateway("relay1", kind: .relay, address: "gateway.provider.test:6180")
+            _ = try await admin.perform(TenantJoinCode(tenant: "acme"))
+            try await database.beat()
+            #expect(try await codes() == 1)
+            provider.advance(ConfigurationDatabase.joinCodeLifetime)
+            try await database.beat()
+            #expect(try await codes() == 0)
+        }
+    }
+
+    @Test func anAbsurdSettlementStaysSane() async throws {
+        try await TestProvider.with { provider in
+            let tenant = try await provider.tenant(in: provider.repository(), limit: nil)
+            let session = try await tenant.session()
+            let lease = try #require(try await provider.database.lease(session, bytes: 10).grant).lease
+            let settled = [LeaseSettlement(lease: lease, used: 1 << 50)]
+            _ = try await provider.database.lease(session, bytes: 0, settled: settled)
+            #expect(try await tenant.record().committed == 2 << 40)
         }
     }
 }

@@ -110,7 +110,8 @@ import Testing
                 let other = try await tenant.session(purpose)
                 await expectError(.accessDenied) { try await database.requestDeletion(other, keys: [gone.key]) }
             }
-            #expect(try await database.requestDeletion(session, keys: [gone.key], pending: 500) == 1)
+            let asked = try await database.requestDeletion(session, keys: [gone.key], pending: 500)
+            #expect(asked.notBefore - asked.requested == .seconds(7 * 86_400))
             #expect(try await tenant.record().pending == 500)
             #expect(try await database.dueDeletions().isEmpty)
             provider.advance(.seconds(7 * 86_400))

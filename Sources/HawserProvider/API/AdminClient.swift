@@ -1,4 +1,5 @@
 import AsyncHTTPClient
+import Glibc
 import HawserControl
 public import HawserFormat
 import NIOCore
@@ -47,11 +48,34 @@ public struct AdminClient: AdminTransport {
         } catch let error as HawserError {
             throw error
         } catch {
-            throw HawserError(
+            throw failure(error)
+        }
+    }
+
+    /// Only who finds nobody at the socket may do without the server: one that is silent or busy still writes.
+    private func failure(_ error: any Error) -> HawserError {
+        switch (error as? IOError)?.errnoCode {
+        case ECONNREFUSED, ENOENT:
+            HawserError(
                 .noServer,
                 "The server does not answer on its admin socket. Is `hawser-provider serve` running?",
                 place: path,
                 cause: error
+            )
+        case EACCES, EPERM:
+            HawserError(
+                .accessDenied,
+                "The server's admin socket is closed to you. Run the command as the user of the server.",
+                place: path,
+                cause: error
+            )
+        default:
+            HawserError(
+                .unavailable,
+                "The server's answer on its admin socket did not come or can't be used. Look at the server's log.",
+                place: path,
+                cause: error,
+                isRetryable: true
             )
         }
     }

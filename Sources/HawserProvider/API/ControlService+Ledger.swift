@@ -43,8 +43,7 @@ extension ControlService {
         _ request: DeletionRequest
     ) async throws -> DeletionAnswer {
         try Self.checkCount(request.keys.count)
-        // The provider deletes in its own time, so nothing is gone when this is answered.
-        _ = try await database.requestDeletion(
+        let deletion = try await database.requestDeletion(
             LedgerTarget(session, repository: repository),
             keys: request.keys
         )
@@ -52,7 +51,8 @@ extension ControlService {
             "Deletion requested",
             metadata: ["session": "\(session.id)", "repository": "\(repository)", "keys": "\(request.keys.count)"]
         )
-        return DeletionAnswer(deleted: 0, waiting: request.keys.count)
+        let deleted = await storageWork.deleteNow(deletion)
+        return DeletionAnswer(deleted: deleted, waiting: request.keys.count - deleted)
     }
 
     private static func checkCount(_ count: Int) throws {

@@ -13,6 +13,7 @@ struct ControlService: Sendable {
     let certificates: CertificateKeeper
     let hub: EventHub
     let metrics: ServerMetrics
+    let storageWork: StorageWork
     let logger: Logger
     let nonces = Nonces()
     let issuer: CredentialIssuer
@@ -28,6 +29,7 @@ struct ControlService: Sendable {
         hub: EventHub,
         limits: ServerLimits,
         metrics: ServerMetrics,
+        storageWork: StorageWork,
         logger: Logger
     ) {
         self.domain = domain
@@ -35,6 +37,7 @@ struct ControlService: Sendable {
         self.certificates = certificates
         self.hub = hub
         self.metrics = metrics
+        self.storageWork = storageWork
         self.logger = logger
         self.limits = limits
         issuer = CredentialIssuer(database, logger: logger)

@@ -28,6 +28,7 @@ public final class ProviderServer: Service {
         /// Cloud gateways, whose connections begin with a PROXY header.
         public var relays: [AddressBlock] = []
         public var limits = ServerLimits()
+        public var storageWork = StorageWorkSettings()
         /// PEM files that somebody else renews; `nil`: certificates of our own authority.
         public var certificateFiles: CertificateFiles?
 
@@ -89,6 +90,7 @@ public final class ProviderServer: Service {
             group.addTask { try await self.serveTenants(parts) }
             group.addTask { try await parts.keepHouse() }
             group.addTask { await parts.spreadChanges() }
+            group.addTask { await parts.storageWork.run() }
             group.addTask { try await certificates.run() }
             if let folder = configuration.folder {
                 let commands = ServerCommands(
@@ -96,6 +98,7 @@ public final class ProviderServer: Service {
                     service: AdminService(
                         database,
                         folder: folder,
+                        storageWork: parts.storageWork,
                         joinString: database.joinStrings(domain: configuration.domain) { certificates.authorities }
                     )
                 )

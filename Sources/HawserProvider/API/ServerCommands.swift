@@ -40,7 +40,9 @@ struct ServerCommands: AdminTransport {
             return try adminEncoder().encode(status)
         case RotateAuthority.operation:
             let days = try JSONDecoder().decode(RotateAuthority.self, from: body).days
-            guard days <= 3650 else { throw HawserError(.invalidArgument, "A rotation takes at most 3650 days.") }
+            guard (0...3650).contains(days) else {
+                throw HawserError(.invalidArgument, "A rotation takes at most 3650 days.")
+            }
             try await certificates.rotate(overlap: .seconds(days * 86_400))
             try await service.database.note(
                 "ca.rotate",

@@ -21,6 +21,7 @@ struct ServerParts: Sendable {
     let channel: ControlChannel
     let certificates: CertificateKeeper
     let database: ConfigurationDatabase
+    let storageWork: StorageWork
     private let counter: ConnectionCounter
     private let logger: Logger
 
@@ -32,6 +33,7 @@ struct ServerParts: Sendable {
     ) {
         let hub = EventHub(configuration.limits)
         let counter = ConnectionCounter(configuration.limits)
+        let storageWork = StorageWork(database, configuration.storageWork, logger: logger)
         let service = ControlService(
             domain: configuration.domain,
             database: database,
@@ -39,6 +41,7 @@ struct ServerParts: Sendable {
             hub: hub,
             limits: configuration.limits,
             metrics: ServerMetrics(),
+            storageWork: storageWork,
             logger: logger
         )
         channel = ControlChannel(
@@ -49,6 +52,7 @@ struct ServerParts: Sendable {
             responder: { request, writer, connection in try await service.respond(request, writer, connection) }
         )
         self.hub = hub
+        self.storageWork = storageWork
         self.counter = counter
         self.certificates = certificates
         self.database = database

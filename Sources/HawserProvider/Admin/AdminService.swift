@@ -1,6 +1,7 @@
 import GRDB
 import HawserControl
 import HawserFormat
+import Logging
 
 #if canImport(FoundationEssentials)
     public import FoundationEssentials
@@ -18,6 +19,7 @@ public struct AdminService: AdminTransport {
     /// For the audit log.
     public var actor: String
     public var joinString: JoinString?
+    let storageWork: StorageWork
 
     public init(
         _ database: ConfigurationDatabase,
@@ -29,6 +31,22 @@ public struct AdminService: AdminTransport {
         self.folder = folder
         self.actor = actor
         self.joinString = joinString
+        // What is found is the command's output; a log would come between.
+        storageWork = StorageWork(database, logger: Logger(label: "hawser.provider") { _ in SwiftLogNoOpLogHandler() })
+    }
+
+    /// Inside a running server, which works on the storages by itself.
+    init(
+        _ database: ConfigurationDatabase,
+        folder: ProviderFolder,
+        storageWork: StorageWork,
+        joinString: JoinString?
+    ) {
+        self.database = database
+        self.folder = folder
+        actor = "admin"
+        self.joinString = joinString
+        self.storageWork = storageWork
     }
 
     private static let requests: [any AdminRequest.Type] = [
@@ -37,7 +55,7 @@ public struct AdminService: AdminTransport {
         DeviceList.self, DeviceRevoke.self,
         StorageAdd.self, StorageList.self, StorageShow.self, StorageUpdate.self, StorageRemove.self,
         RepositoryAdd.self, RepositoryList.self, RepositoryUpdate.self,
-        QuotaSet.self, QuotaShow.self, SessionsShow.self, SessionEnd.self,
+        QuotaSet.self, QuotaShow.self, QuotaReconcile.self, SessionsShow.self, SessionEnd.self,
         GatewayAdd.self, GatewayList.self, GatewayRemove.self,
         AuditList.self, AuditVerify.self, DatabaseBackup.self, KeyRotate.self,
         UsageReport.self, UsageMonth.self, MaintenanceSet.self, RecoveryApprove.self,

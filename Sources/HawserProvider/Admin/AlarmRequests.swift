@@ -1,4 +1,5 @@
 import HawserControl
+import HawserFormat
 
 /// Something that the provider should look at.
 public struct ProviderAlarm: Codable, Sendable, Hashable {
@@ -29,6 +30,9 @@ public struct AlarmList: AdminRequest {
     public func run(_ service: AdminService) async throws -> [ProviderAlarm] {
         let database = service.database
         let now = database.clock.wall
+        guard (0...36_500).contains(daysWithoutBackup), (0...36_500).contains(daysBeforeEnd) else {
+            throw HawserError(.invalidArgument, "A number of days is 0 to 36500.")
+        }
         var alarms: [ProviderAlarm] = []
         if let recovery = try await database.recovery(), !recovery.isApproved {
             alarms.append(

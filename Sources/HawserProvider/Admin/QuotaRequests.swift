@@ -55,6 +55,54 @@ public struct QuotaShow: AdminRequest {
     }
 }
 
+/// What a listing of one folder told, or why there is none.
+public struct ReconciliationView: Codable, Sendable, Hashable {
+    public var tenant: String
+    public var subtenant: String?
+    public var repository: String
+    public var report: ReconciliationReport?
+    public var problem: String?
+}
+
+/// Compares the storage with the ledger now, folder by folder.
+public struct QuotaReconcile: AdminRequest {
+    public static let operation = "quota.reconcile"
+    /// `nil`: all.
+    public var tenant: String?
+
+    public init(tenant: String? = nil) {
+        self.tenant = tenant
+    }
+
+    public func run(_ service: AdminService) async throws -> [ReconciliationView] {
+        var owner: ControlID?
+        if let tenant { owner = try await service.tenant(tenant).id }
+        var views: [ReconciliationView] = []
+        // One after the other: people wait for the whole of it, and the storages have other things to do.
+        for quota in try await service.database.quotas(of: owner) {
+            var view = ReconciliationView(
+                tenant: quota.tenant,
+                subtenant: quota.subtenant,
+                repository: quota.repository
+            )
+            do {
+                view.report = try await service.storageWork.reconcileNow(quota.folder.id)
+            } catch let error as HawserError where error.code != .takenOver {
+                view.problem = error.message
+            }
+            let result = view.report.map { "\($0.stored) bytes stored, ledger \($0.before) to \($0.after)" }
+            try await service.database.note(
+                "quota.reconcile",
+                subject: quota.folder.id.text,
+                detail: result ?? "failed",
+                actor: service.actor
+            )
+            views.append(view)
+        }
+        return views
+    }
+}
+
 /// A session with names instead of ids.
 public struct SessionView: Codable, Sendable, Hashable {
     public var session: SessionRecord

@@ -134,6 +134,8 @@ public struct TenantJoinCode: AdminRequest {
         var part: SubtenantRecord?
         if let subtenant { part = try await service.subtenant(subtenant, of: tenant) }
         let subject = JoinSubject.device(tenant: tenant.id, subtenant: part?.id)
+        // Without an address to dial the code would be of no use, and be good for 72 hours.
+        _ = try await service.joinString?(String(repeating: "0", count: 26), tenant)
         let code = try await service.database.addJoinCode(subject, actor: service.actor)
         return Answer(
             code: code,

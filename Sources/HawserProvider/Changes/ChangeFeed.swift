@@ -4,8 +4,8 @@ import Synchronization
 /// Spreads changes inside the process. Nobody who is slow holds up others: what a subscriber has not fetched yet is
 /// kept once each, and beyond a bound becomes one `general`.
 public final class ChangeFeed: Sendable {
-    /// Of what is kept for a subscriber.
-    static let bound = 64
+    // A listing or a change of settings concerns a thousand tenants at once; one `general` would make all of them ask.
+    static let bound = 1024
 
     private final class Subscriber: Sendable {
         let pending = Mutex<[ProviderChange]>([])

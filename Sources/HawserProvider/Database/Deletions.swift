@@ -17,9 +17,14 @@ extension DeletionRecord {
 /// What tenants asked to delete. The provider deletes, when it may, and tells the ledger what is gone.
 extension ConfigurationDatabase {
     /// - Parameter pending: bytes of these objects, which go on counting until they are gone.
-    /// - Returns: how many objects insider protection keeps for now.
+    /// - Returns: what is to be carried out, at once or after the days of insider protection.
     /// - Throws: `invalidArgument` for a key that is none of the format.
-    public func requestDeletion(_ target: LedgerTarget, keys: [String], pending: Int = 0) async throws -> Int {
+    @discardableResult
+    public func requestDeletion(
+        _ target: LedgerTarget,
+        keys: [String],
+        pending: Int = 0
+    ) async throws -> DeletionRecord {
         for key in keys where ObjectKey(key) == nil {
             throw HawserError(.invalidArgument, "This is no object of the repository format.", place: key)
         }
@@ -47,7 +52,7 @@ extension ConfigurationDatabase {
             )
             try db.run("UPDATE folder SET pending = pending + ? WHERE id = ?", [pending, folder.id.text])
             try transaction.audit("deletion.request", folder.id.text, "\(id): \(keys.count) objects")
-            return days == 0 ? 0 : keys.count
+            return try db.one("deletion", id: id, what: "deletion").map(DeletionRecord.init)
         }
     }
 
@@ -62,7 +67,9 @@ extension ConfigurationDatabase {
     }
 
     /// Those to be carried out now. After a restore of the database, old ones wait for the provider's approval.
-    public func dueDeletions(limit: Int = 100) async throws -> [DeletionRecord] {
+    ///
+    /// - Parameter skipping: folders that are not looked at now.
+    public func dueDeletions(limit: Int = 100, skipping: [ControlID] = []) async throws -> [DeletionRecord] {
         let now = clock.steady.milliseconds
         return try await read { db in
             let recovery = try Setting.recovery.read(db)
@@ -70,11 +77,16 @@ extension ConfigurationDatabase {
             return try db.rows(
                 """
                 SELECT * FROM deletion WHERE state = 'waiting' AND notBefore <= ? AND requested > ?
-                ORDER BY notBefore LIMIT ?
+                    AND folder NOT IN (SELECT value FROM json_each(?))
+                ORDER BY measured IS NULL, notBefore LIMIT ?
                 """,
-                [now, first, limit]
+                [now, first, try jsonText(skipping.map(\.text)), limit]
             ).map(DeletionRecord.init)
         }
+    }
+
+    func deletion(_ id: ControlID) async throws -> DeletionRecord {
+        try await read { try $0.one("deletion", id: id, what: "deletion").map(DeletionRecord.init) }
     }
 
     public func heldDeletions() async throws -> [DeletionRecord] {
@@ -87,7 +99,11 @@ extension ConfigurationDatabase {
         try await write(actor: actor) { transaction in
             let deletion = try transaction.db.one("deletion", id: id, what: "deletion").map(DeletionRecord.init)
             guard deletion.state == .held else { return }
-            try transaction.db.update("deletion", id: id, ["state": DeletionRecord.State.waiting.rawValue])
+            try transaction.db.update(
+                "deletion",
+                id: id,
+                ["state": DeletionRecord.State.waiting.rawValue, "isApproved": true]
+            )
             try transaction.audit("deletion.approve", id.text)
             transaction.publish(.general)
         }
@@ -115,5 +131,100 @@ extension ConfigurationDatabase {
             try transaction.audit("deletion.done", folder.id.text, "\(id): \(freed) bytes")
             transaction.publish(.tenant(folder.tenant))
         }
+    }
+}
+
+/// How a deletion goes on, so that it can be broken off anywhere and gives back each byte once.
+extension ConfigurationDatabase {
+    /// Notes what the objects of a deletion hold before the first of them goes. A full listing of the folder forgets it,
+    /// for that corrects the ledger by itself.
+    ///
+    /// - Returns: `nil` when another deletion in the folder was begun and is to be ended before; else what was noted
+    ///   first.
+    func measureDeletion(_ id: ControlID, bytes: Int) async throws -> Int? {
+        try checkBytes(bytes)
+        return try await write { transaction in
+            let db = transaction.db
+            let row = try db.one("deletion", id: id, what: "deletion").row
+            if let measured = row["measured"] as Int? { return measured }
+            let isSecond = try db.exists(
+                "SELECT 1 FROM deletion WHERE folder = ? AND id <> ? AND measured IS NOT NULL AND state = 'waiting'",
+                [row["folder"] as String, id.text]
+            )
+            guard !isSecond else { return nil }
+            try db.update("deletion", id: id, ["measured": bytes])
+            return bytes
+        }
+    }
+
+    /// Some objects could not be deleted; the others are gone.
+    ///
+    /// - Parameters:
+    ///   - freed: bytes of those that are gone.
+    ///   - keys: what is left.
+    func shrinkDeletion(_ id: ControlID, freed: Int, keys: [String]) async throws {
+        try checkBytes(freed)
+        try await write { transaction in
+            let db = transaction.db
+            let deletion = try db.one("deletion", id: id, what: "deletion").map(DeletionRecord.init)
+            guard deletion.state != .done else { return }
+            let folder = try db.one("folder", id: deletion.folder, what: "folder").map(FolderRecord.init)
+            try db.update("deletion", id: id, ["keys": try jsonText(keys), "measured": nil])
+            try transaction.apply(.init(committed: -min(freed, folder.committed)), to: folder)
+            try db.refreshOver(folder.id)
+            try transaction.audit("deletion.part", folder.id.text, "\(id): \(freed) bytes, \(keys.count) objects left")
+            transaction.publish(.tenant(folder.tenant))
+        }
+    }
+
+    /// Holds what looks like a spree: of a folder with insider protection, within a day, more than `most` objects and
+    /// more than a share of all.
+    ///
+    /// - Parameter percent: the share.
+    /// - Returns: those that are held from now on.
+    func holdSprees(percent: Int, most: Int) async throws -> [DeletionRecord] {
+        let day: Int64 = 86_400_000
+        let now = clock.steady.milliseconds
+        let found = try await read { db in
+            let rows = try db.rows(
+                """
+                SELECT deletion.id, deletion.folder, deletion.requested, deletion.notBefore, deletion.state,
+                    json_array_length(deletion.keys) AS count, folder.objects
+                FROM deletion JOIN folder ON folder.id = deletion.folder
+                WHERE deletion.state IN ('waiting', 'held') AND deletion.notBefore > deletion.requested
+                    AND NOT deletion.isApproved
+                ORDER BY deletion.folder, deletion.requested
+                """
+            )
+            var spree: [ControlID] = []
+            var (first, sum) = (0, 0)
+            for (index, row) in rows.enumerated() {
+                while first < index,
+                    rows[first]["folder"] as String != row["folder"] as String
+                        || (row["requested"] as Int64) - (rows[first]["requested"] as Int64) >= day
+                {
+                    sum -= rows[first]["count"] as Int
+                    first += 1
+                }
+                sum += row["count"] as Int
+                guard sum > most else { continue }
+                if let objects = row["objects"] as Int? {
+                    guard Double(sum) * 100 > Double(objects) * Double(percent) else { continue }
+                } else if (row["notBefore"] as Int64) > now {
+                    // Nobody knows yet how many there are; the next listing tells.
+                    continue
+                }
+                for row in rows[first...index] where row["state"] as String == "waiting" {
+                    spree.append(try row.id("id"))
+                }
+            }
+            return Set(spree)
+        }
+        var held: [DeletionRecord] = []
+        for id in found {
+            try await holdDeletion(id)
+            held.append(try await deletion(id))
+        }
+        return held
     }
 }

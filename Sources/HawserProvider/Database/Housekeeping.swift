@@ -17,6 +17,7 @@ extension ConfigurationDatabase {
             try Setting.steady.set(transaction.now.milliseconds, db)
             try transaction.sampleUsage()
             try transaction.forgetOldWork()
+            try db.run("DELETE FROM joinCode WHERE expires <= ?", [transaction.now.milliseconds])
         }
         while try await expireLeases() == 256 {}
     }

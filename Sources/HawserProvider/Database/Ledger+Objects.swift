@@ -19,6 +19,9 @@ extension ConfigurationDatabase {
         return try await write { [self] transaction in
             var writer = try LedgerWrite(transaction, target, self, isSettling: !isSnapshot)
             for object in objects { try writer.commit(object) }
+            if isSnapshot {
+                try transaction.db.update("tenant", id: target.tenant, ["lastSnapshot": transaction.wall.milliseconds])
+            }
             return (try writer.account().quota, transaction.wall)
         }
     }
@@ -33,12 +36,17 @@ extension ConfigurationDatabase {
     }
 
     /// Tickets that ended so long ago that no PUT can still be running: to be looked up in the storage, then settled.
-    public func endedTickets(limit: Int = 1000) async throws -> [EndedTicket] {
+    ///
+    /// - Parameter skipping: folders that are not looked at now.
+    public func endedTickets(limit: Int = 1000, skipping: [ControlID] = []) async throws -> [EndedTicket] {
         let now = clock.steady.milliseconds
         return try await read { db in
             try db.rows(
-                "SELECT * FROM reservation WHERE expires <= ? ORDER BY expires LIMIT ?",
-                [now, limit]
+                """
+                SELECT * FROM reservation WHERE expires <= ? AND folder NOT IN (SELECT value FROM json_each(?))
+                ORDER BY expires LIMIT ?
+                """,
+                [now, try jsonText(skipping.map(\.text)), limit]
             ).map { row in
                 EndedTicket(
                     session: try row.id("session"),

@@ -138,6 +138,9 @@ struct LedgerWrite {
     mutating func settle(_ id: ControlID, used: Int) throws {
         try checkBytes(used)
         guard let row = try lease(id) else { return }
+        // Nobody stores more in a lease's life than a lease can be for and as much again beyond it: what else is there a
+        // listing finds.
+        let used = min(used, 2 * max(row["bytes"] as Int, LedgerSettings.largestLease))
         let isExact: Bool = row["isExact"]
         let told: Int? = row["used"]
         guard !isExact || told == nil else { return }

@@ -98,6 +98,8 @@ extension ConfigurationDatabase {
                 [folder.text]
             )
             try transaction.forgetUnproven("folder = ?", [folder.text])
+            // What running deletions have taken away so far is corrected by this listing.
+            try transaction.db.run("UPDATE deletion SET measured = NULL WHERE folder = ?", [folder.text])
             return transaction.now
         }
     }
@@ -147,7 +149,7 @@ extension ConfigurationDatabase {
                 id: folder,
                 [
                     "unproven": row["addedUnproven"] as Int, "reconciled": transaction.wall.milliseconds,
-                    "isListing": false, "added": 0, "addedUnproven": 0,
+                    "isListing": false, "added": 0, "addedUnproven": 0, "objects": report.objects,
                 ]
             )
             try transaction.openAfterRecovery(folder, start, epoch, ticketLife)
@@ -161,7 +163,9 @@ extension ConfigurationDatabase {
     }
 
     /// Ended sessions with bytes that nobody knows the fate of.
-    public func unprovenWork(limit: Int = 100) async throws -> [UnprovenWork] {
+    ///
+    /// - Parameter skipping: folders that are not looked at now.
+    public func unprovenWork(limit: Int = 100, skipping: [ControlID] = []) async throws -> [UnprovenWork] {
         try await read { db in
             try db.rows(
                 """
@@ -169,9 +173,10 @@ extension ConfigurationDatabase {
                 JOIN session ON session.id = work.session JOIN folder ON folder.id = work.folder
                 WHERE session.ended IS NOT NULL AND (work.unproven > 0
                     OR EXISTS (SELECT 1 FROM lease WHERE lease.session = work.session AND lease.folder = work.folder))
+                    AND work.folder NOT IN (SELECT value FROM json_each(?))
                 ORDER BY session.fence LIMIT ?
                 """,
-                [limit]
+                [try jsonText(skipping.map(\.text)), limit]
             ).map { row in
                 let session = try SessionRecord(row)
                 return UnprovenWork(

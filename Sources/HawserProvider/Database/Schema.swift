@@ -37,7 +37,7 @@ enum Schema {
 
         CREATE TABLE tenant (
             id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, isEnabled INTEGER NOT NULL, leaseEnd INTEGER,
-            settings TEXT NOT NULL, created INTEGER NOT NULL, deleteAfter INTEGER
+            settings TEXT NOT NULL, created INTEGER NOT NULL, deleteAfter INTEGER, lastSnapshot INTEGER
         ) STRICT;
         CREATE TABLE subtenant (
             id TEXT PRIMARY KEY, tenant TEXT NOT NULL REFERENCES tenant, name TEXT NOT NULL,
@@ -65,7 +65,7 @@ enum Schema {
             unproven INTEGER NOT NULL DEFAULT 0 CHECK (unproven BETWEEN 0 AND 1152921504606846976),
             outside INTEGER NOT NULL DEFAULT 0 CHECK (outside BETWEEN 0 AND 1152921504606846976),
             added INTEGER NOT NULL DEFAULT 0, addedUnproven INTEGER NOT NULL DEFAULT 0,
-            reconciled INTEGER, round INTEGER NOT NULL DEFAULT 0, isListing INTEGER NOT NULL DEFAULT 0,
+            reconciled INTEGER, objects INTEGER, round INTEGER NOT NULL DEFAULT 0, isListing INTEGER NOT NULL DEFAULT 0,
             generation INTEGER NOT NULL DEFAULT 0,
             epoch INTEGER NOT NULL, isOver INTEGER NOT NULL DEFAULT 0
         ) STRICT;
@@ -120,7 +120,8 @@ enum Schema {
         ) STRICT;
         CREATE TABLE deletion (
             id TEXT PRIMARY KEY, folder TEXT NOT NULL REFERENCES folder, session TEXT NOT NULL,
-            keys TEXT NOT NULL, pending INTEGER NOT NULL, requested INTEGER NOT NULL, notBefore INTEGER NOT NULL, state TEXT NOT NULL
+            keys TEXT NOT NULL, pending INTEGER NOT NULL, requested INTEGER NOT NULL, notBefore INTEGER NOT NULL, state TEXT NOT NULL,
+            isApproved INTEGER NOT NULL DEFAULT 0, measured INTEGER -- bytes that were there before the first was deleted
         ) STRICT;
         CREATE INDEX deletionDue ON deletion (state, notBefore);
         CREATE TABLE usageDay (

@@ -53,17 +53,12 @@ extension ConfigurationDatabase {
         }
     }
 
-    /// When each tenant last ended a backup by itself.
+    /// When each tenant last told of a snapshot, by the wall clock.
     func lastBackups() async throws -> [ControlID: Moment] {
         try await read { db in
-            let rows = try db.rows(
-                """
-                SELECT tenant, MAX(lastRequest) AS last FROM session WHERE purpose = 'backup' AND ended IS NOT NULL
-                    AND problem IS NULL GROUP BY tenant
-                """
-            )
+            let rows = try db.rows("SELECT id, lastSnapshot FROM tenant WHERE lastSnapshot IS NOT NULL")
             return Dictionary(
-                uniqueKeysWithValues: try rows.map { (try $0.id("tenant"), Moment(milliseconds: $0["last"])) }
+                uniqueKeysWithValues: try rows.map { (try $0.id("id"), Moment(milliseconds: $0["lastSnapshot"])) }
             )
         }
     }

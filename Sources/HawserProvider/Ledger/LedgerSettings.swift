@@ -14,6 +14,9 @@ public struct LedgerSettings: Codable, Sendable, Hashable {
 
     public init() {}
 
+    // 1 TiB: no rate of a real machine wants more, and sums stay far from overflowing.
+    static let largestLease = 1 << 40
+
     func pruneAllowance(used: Int) -> Int {
         max(pruneMinimum, used / max(1, pruneDivisor))
     }
@@ -25,8 +28,7 @@ public struct LedgerSettings: Codable, Sendable, Hashable {
     ///   - sessions: that live, 1 or more.
     func leaseSize(needed: Int, rate: Int, free: Int?, sessions: Int) -> Int {
         let (span, overflow) = max(0, rate).multipliedReportingOverflow(by: leaseSpan)
-        // 1 TiB: no rate of a real machine wants more, and sums stay far from overflowing.
-        let wanted = min(overflow ? .max : span, 1 << 40)
+        let wanted = min(overflow ? .max : span, Self.largestLease)
         return max(needed, free.map { min(wanted, $0 / (2 * max(1, sessions))) } ?? wanted)
     }
 }

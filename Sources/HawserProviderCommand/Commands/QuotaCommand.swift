@@ -6,7 +6,7 @@ struct QuotaCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "quota",
         abstract: "Say how much tenants may store.",
-        subcommands: [QuotaSetCommand.self, QuotaShowCommand.self]
+        subcommands: [QuotaSetCommand.self, QuotaShowCommand.self, QuotaReconcileCommand.self]
     )
 }
 
@@ -48,6 +48,45 @@ struct QuotaShowCommand: AsyncParsableCommand {
 
     func run() async throws {
         try QuotaTable.show(try await options.perform(QuotaShow(tenant: tenant)), options)
+    }
+}
+
+struct QuotaReconcileCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "reconcile",
+        abstract: "Compare what the storage holds with what the server counts, now.",
+        discussion: """
+            The server does so by itself once a day. What is found corrects the tenant's numbers; who has more than the \
+            quota allows can only restore and prune until there is room.
+
+            Example: hawser-provider quota reconcile acme
+            """
+    )
+
+    @Argument(help: "The tenant's name or id; all, unless given.") var tenant: String?
+    @OptionGroup var options: ProviderOptions
+
+    func run() async throws {
+        let views = try await options.perform(QuotaReconcile(tenant: tenant))
+        try Output.show(
+            views,
+            options,
+            [
+                "TENANT", "SUBTENANT", "REPOSITORY", "OBJECTS", "STORED", "UNFINISHED", "COUNTED", "CORRECTED",
+                "FOREIGN", "",
+            ],
+            views.map { view in
+                let report = view.report
+                return [view.tenant, view.subtenant ?? "-", view.repository]
+                    + [
+                        report.map { String($0.objects) }, report.map { ByteSize.text($0.stored) },
+                        report.map { ByteSize.text($0.unfinishedBytes) }, report.map { ByteSize.text($0.before) },
+                        report.map { ByteSize.text($0.after) }, report.map { String($0.foreign.count) },
+                    ].map { $0 ?? "-" }
+                    + [view.problem ?? (report?.isOver == true ? "over quota" : "")]
+            }
+        )
+        guard views.allSatisfy({ $0.problem == nil }) else { throw ExitCode.failure }
     }
 }
 

@@ -52,6 +52,7 @@ struct ServeCommand: AsyncParsableCommand {
 
     @OptionGroup(title: "Certificates") var certificates: CertificateOptions
     @OptionGroup(title: "Limits") var limits: ServeLimitOptions
+    @OptionGroup(title: "Work on storages") var storageWork: StorageWorkOptions
 
     @Flag(help: "Also when another server seems to run on this database.")
     var takeOver = false
@@ -108,6 +109,7 @@ struct ServeCommand: AsyncParsableCommand {
         configuration.folder = options.folder
         configuration.certificateFiles = try certificates.files()
         configuration.limits = try limits.limits()
+        configuration.storageWork = try storageWork.settings()
         let relays =
             relay.isEmpty
             ? (Environment.value("HAWSER_PROVIDER_RELAYS") ?? "").split(separator: ",").map(String.init) : relay
@@ -177,6 +179,33 @@ struct CertificateOptions: ParsableArguments {
             )
         }
         return .init(certificate: given[0], key: given[1], authority: given[2])
+    }
+}
+
+struct StorageWorkOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "With insider protection, a tenant that deletes more of a folder within a day waits; per cent.",
+            valueName: "n"
+        )
+    )
+    var spreePercent: Int?
+    @Option(help: ArgumentHelp("But not with fewer objects than that.", valueName: "n"))
+    var spreeObjects: Int?
+    @Option(help: ArgumentHelp("Multipart uploads that were begun earlier are ended.", valueName: "n"))
+    var unfinishedUploadHours: Int?
+
+    func settings() throws -> StorageWorkSettings {
+        var settings = StorageWorkSettings()
+        guard (0...100).contains(spreePercent ?? 0), (0...1_000_000_000).contains(spreeObjects ?? 0),
+            (1...87_600).contains(unfinishedUploadHours ?? 1)
+        else {
+            throw ValidationError("Per cent are 0 to 100, objects 0 or more, hours 1 to 87600.")
+        }
+        settings.spreePercent = spreePercent ?? settings.spreePercent
+        settings.spreeObjects = spreeObjects ?? settings.spreeObjects
+        if let unfinishedUploadHours { settings.unfinishedUploadAge = .seconds(unfinishedUploadHours * 3600) }
+        return settings
     }
 }
 

@@ -1,0 +1,73 @@
+import CoreMetrics
+import HawserControl
+import HawserFormat
+import HawserS3
+import Logging
+import Synchronization
+
+extension StorageWork {
+    /// Deletes what removed tenants have stored, proves by a listing that nothing is left, and forgets them.
+    func removeTenants() async {
+        await guarded("removed tenants") {
+            let removed = try await database.removedTenants()
+            // What was removed before the database was restored waits for the provider's word, as other deletions do.
+            let recovery = try await database.recovery()
+            guard !removed.isEmpty, recovery?.isApproved ?? true else { return }
+            let places = try await places()
+            for tenant in removed where !Task.isCancelled {
+                // What could still put something there after the proof has to end before.
+                guard try await !database.canStillStore(tenant.id) else { continue }
+                let own = places.values.filter { $0.folder.tenant == tenant.id }
+                let empty = FolderSet()
+                await byStorage(.remove, Array(own)) { place in
+                    _ = try await self.unlessBusy(in: place.folder.id) {
+                        try await self.empty(place)
+                        empty.insert(place.folder.id)
+                    }
+                }
+                guard empty.all == Set(own.map(\.folder.id)) else { continue }
+                try await database.forgetTenant(tenant.id, folders: empty.all)
+                logger.notice("A removed tenant's data is deleted", metadata: ["tenant": "\(tenant.id)"])
+            }
+        }
+    }
+
+    /// - Throws: when something is left.
+    private func empty(_ place: Place) async throws {
+        try await listing(place) {
+            try await withStore(place) { store in
+                let hasVersions = try await store.hasVersions()
+                var batch: [StoredVersion] = []
+                for try await version in store.inventory(hasVersions: hasVersions) {
+                    batch.append(version)
+                    guard batch.count == 1000 else { continue }
+                    try await store.delete(batch)
+                    metrics.deletedObjects.increment(by: batch.count)
+                    batch = []
+                }
+                if !batch.isEmpty { try await store.delete(batch) }
+                metrics.deletedObjects.increment(by: batch.count)
+                for upload in try await store.unfinishedUploads() { try await store.abort(upload) }
+                var left = store.inventory(hasVersions: hasVersions).makeAsyncIterator()
+                let first = try await left.next()?.key
+                let upload = try await store.unfinishedUploads().first?.key
+                guard first == nil, upload == nil else {
+                    throw HawserError(
+                        .conflict,
+                        "Objects are left in the folder of a removed tenant.",
+                        place: first ?? upload
+                    )
+                }
+            }
+        }
+    }
+}
+
+/// Folders that were found empty, by whoever works on the storages side by side.
+private final class FolderSet: Sendable {
+    private let folders = Mutex<Set<ControlID>>([])
+
+    var all: Set<ControlID> { folders.withLock { $0 } }
+
+    func insert(_ folder: ControlID) { _ = folders.withLock { $0.insert(folder) } }
+}

@@ -1,0 +1,185 @@
+import HawserControl
+import HawserFormat
+import HawserTestServer
+import HawserTesting
+import Testing
+
+@testable import HawserProvider
+
+@Suite struct StorageDeletionTests {
+    @Test func freedBytesComeBackExactly() async throws {
+        try await StoredTenants.with { stored in
+            let (tenant, neighbour) = (try await stored.tenant(), try await stored.tenant("neighbour"))
+            let objects = [object(100), object(200), object(300)]
+            try await stored.store(objects, tenant)
+            try await stored.store(objects, neighbour)
+            let session = try await tenant.session(.full)
+            _ = try await tenant.database.commit(session, objects)
+            let keys = [objects[0].key, objects[1].key, object(5).key]
+            try await tenant.database.requestDeletion(session, keys: keys)
+            await stored.work().runDueDeletions()
+            #expect(try await tenant.record().committed == 300)
+            #expect(try await stored.keys(tenant) == [objects[2].key])
+            #expect(try await stored.keys(neighbour).count == 3)
+            #expect(try await tenant.database.dueDeletions().isEmpty)
+            await stored.work().runDueDeletions()
+            #expect(try await tenant.record().committed == 300)
+        }
+    }
+
+    /// The server dies when all is deleted and nothing noted yet: the bytes come back once all the same.
+    @Test(arguments: [false, true]) func aKilledDeletionResumes(isListedBetween: Bool) async throws {
+        try await StoredTenants.with { stored in
+            let tenant = try await stored.tenant()
+            let (gone, kept) = (object(1000), object(50))
+            try await stored.store([gone, kept], tenant)
+            let session = try await tenant.session(.full)
+            _ = try await tenant.database.commit(session, [gone, kept])
+            let deletion = try await tenant.database.requestDeletion(session, keys: [gone.key])
+            // Another request for the same object, which came meanwhile.
+            try await tenant.database.requestDeletion(session, keys: [gone.key])
+            let path = try await stored.path(tenant)
+            // The first HEAD measures; the second would see that it is gone.
+            stored.server.add(
+                ServerFault(.resetBefore, on: [.head], keys: .exactly(path + gone.key), occurrence: .only(2))
+            )
+            await stored.work().runDueDeletions()
+            try stored.server.verifyAllFired()
+            #expect(try await stored.keys(tenant) == [kept.key])
+            #expect(try await tenant.record().committed == 1050)
+            try await stored.provider.reopen()
+            if isListedBetween {
+                #expect(try await stored.work().reconcileNow(tenant.folder).after == 50)
+            }
+            #expect(try await tenant.database.dueDeletions().first?.id == deletion.id)
+            await stored.work().runDueDeletions()
+            #expect(try await tenant.record().committed == 50)
+            #expect(try await tenant.database.dueDeletions().isEmpty)
+        }
+    }
+
+    @Test func insiderProtectionKeepsForItsDays() async throws {
+        try await StoredTenants.with(RepositorySettings(insiderProtectionDays: 7)) { stored in
+            let tenant = try await stored.tenant()
+            let gone = object(100)
+            try await stored.store([gone], tenant)
+            let session = try await tenant.session(.prune)
+            _ = try await tenant.database.commit(session, [gone])
+            let deletion = try await tenant.database.requestDeletion(session, keys: [gone.key])
+            #expect(await stored.work().deleteNow(deletion) == 0)
+            await stored.work().runDueDeletions()
+            #expect(try await stored.keys(tenant) == [gone.key])
+            stored.provider.advance(.seconds(7 * 86_400))
+            await stored.work().runDueDeletions()
+            #expect(try await stored.keys(tenant).isEmpty)
+            #expect(try await tenant.record().committed == 0)
+        }
+    }
+
+    @Test func aSpreeWaitsForTheProvider() async throws {
+        try await StoredTenants.with(RepositorySettings(insiderProtectionDays: 1)) { stored in
+            let tenant = try await stored.tenant()
+            let objects = (0..<6).map { _ in object(10) }
+            try await stored.store(objects, tenant)
+            let session = try await tenant.session(.prune)
+            _ = try await tenant.database.commit(session, objects)
+            let work = stored.work { $0.spreeObjects = 3 }
+            _ = try await work.reconcileNow(tenant.folder)
+            // Half of all is no spree, and one more is; a day later it is another day.
+            try await tenant.database.requestDeletion(session, keys: objects[..<3].map(\.key))
+            await work.runDueDeletions()
+            #expect(try await tenant.database.heldDeletions().isEmpty)
+            let second = try await tenant.database.requestDeletion(session, keys: [objects[3].key])
+            await work.runDueDeletions()
+            let held = try await tenant.database.heldDeletions()
+            #expect(held.count == 2)
+            stored.provider.advance(.seconds(86_400))
+            await work.runDueDeletions()
+            #expect(try await stored.keys(tenant).count == 6)
+            try await tenant.database.approveDeletion(second.id)
+            await work.runDueDeletions()
+            #expect(try await stored.keys(tenant).count == 5)
+            #expect(try await tenant.database.heldDeletions().count == 1)
+        }
+    }
+
+    @Test func allVersionsGo() async throws {
+        try await StoredTenants.with(hasVersions: true) { stored in
+            let tenant = try await stored.tenant()
+            let (gone, kept) = (object(100), object(10))
+            try await stored.store([gone, gone, kept], tenant)
+            let path = try await stored.path(tenant)
+            try await stored.server.remove(path + gone.key, in: StoredTenants.bucket)
+            try await stored.store([gone], tenant)
+            #expect(stored.server.versions(of: path + gone.key, in: StoredTenants.bucket) == 4)
+            let work = stored.work()
+            // All versions are billed.
+            #expect(try await work.reconcileNow(tenant.folder).after == 310)
+            let session = try await tenant.session(.full)
+            try await tenant.database.requestDeletion(session, keys: [gone.key])
+            await work.runDueDeletions()
+            #expect(stored.server.versions(of: path + gone.key, in: StoredTenants.bucket) == 0)
+            #expect(try await tenant.record().committed == 10)
+        }
+    }
+
+    @Test func aStorageThatIsDownDelaysOnlyItsOwn() async throws {
+        try await StoredTenants.with { stored in
+            try await StoredTenants.withServer(stored.provider) { other in
+                let repository = try await StoredTenants.addRepository("other", stored.provider, other)
+                let second = StoredTenants(provider: stored.provider, server: other, repository: repository)
+                let (one, two) = (try await stored.tenant("one"), try await second.tenant("two"))
+                let gone = object(100)
+                for (place, tenant) in [(stored, one), (second, two)] {
+                    try await place.store([gone], tenant)
+                    let session = try await tenant.session(.full)
+                    _ = try await tenant.database.commit(session, [gone])
+                    try await tenant.database.requestDeletion(session, keys: [gone.key])
+                }
+                stored.server.add(ServerFault(.answer(.error(503, "ServiceUnavailable", "down")), occurrence: .every))
+                let work = stored.work()
+                await work.runDueDeletions()
+                #expect(try await one.record().committed == 100)
+                #expect(try await two.record().committed == 0)
+                stored.server.removeFaults()
+                // It is left alone for a while.
+                stored.server.resetCounts()
+                await work.runDueDeletions()
+                #expect(stored.server.requests.isEmpty)
+                stored.provider.advance(.seconds(30))
+                await work.runDueDeletions()
+                #expect(try await one.record().committed == 0)
+            }
+        }
+    }
+
+    /// What can't be deleted holds up nothing else.
+    @Test func whatIsLeftIsTriedAgain() async throws {
+        try await StoredTenants.with { stored in
+            let tenant = try await stored.tenant()
+            let (gone, stays) = (object(100), object(50))
+            try await stored.store([gone, stays], tenant)
+            let session = try await tenant.session(.full)
+            _ = try await tenant.database.commit(session, [gone, stays])
+            try await tenant.database.requestDeletion(session, keys: [stays.key])
+            try await tenant.database.requestDeletion(session, keys: [gone.key])
+            stored.server.add(
+                ServerFault(
+                    .answer(.error(403, "AccessDenied", "locked")),
+                    on: [.delete],
+                    keys: .containing(stays.key),
+                    occurrence: .every
+                )
+            )
+            let work = stored.work()
+            await work.runDueDeletions()
+            try stored.server.verifyAllFired()
+            #expect(try await tenant.record().committed == 50)
+            stored.server.removeFaults()
+            stored.provider.advance(.seconds(3600))
+            await work.runDueDeletions()
+            #expect(try await tenant.record().committed == 0)
+            #expect(try await stored.keys(tenant).isEmpty)
+        }
+    }
+}

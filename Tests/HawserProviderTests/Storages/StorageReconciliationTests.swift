@@ -1,0 +1,203 @@
+import HawserControl
+import HawserFormat
+import HawserTestServer
+import HawserTesting
+import Testing
+
+@testable import HawserProvider
+
+@Suite struct StorageReconciliationTests {
+    @Test func endedTicketsAreSettledByWhatIsStored() async throws {
+        try await StoredTenants.with { stored in
+            let tenant = try await stored.tenant(limit: 1000)
+            let session = try await tenant.session()
+            let (done, missing, other) = (object(100), object(200), object(300))
+            _ = try await tenant.database.reserve(session, [done, missing, other])
+            try await stored.store([done, ObjectRecord(key: other.key, length: 7)], tenant)
+            let work = stored.work()
+            await work.settleTickets()
+            #expect(try await tenant.record().reserved == 600)
+            stored.provider.advance(.seconds(81 * 60))
+            await work.settleTickets()
+            let record = try await tenant.record()
+            #expect((record.committed, record.reserved) == (100, 0))
+        }
+    }
+
+    @Test func anEndedSessionsLeasesComeBack() async throws {
+        try await StoredTenants.with { stored in
+            let tenant = try await stored.tenant(limit: 10_000)
+            let old = object(500)
+            try await stored.store([old], tenant)
+            _ = try await stored.work().reconcileNow(tenant.folder)
+            stored.provider.advance(.seconds(3600))
+            let session = try await tenant.session()
+            _ = try await tenant.database.lease(session, bytes: 5000)
+            let (told, untold) = (object(1000), object(300))
+            try await stored.store([told, untold], tenant)
+            _ = try await tenant.database.commit(session, [told])
+            try await tenant.database.endSession(session.session)
+            await stored.work().reconcileEnded()
+            let record = try await tenant.record()
+            #expect((record.committed, record.reserved, record.unproven) == (1800, 0, 0))
+        }
+    }
+
+    /// A tenant who stored more than it had leased.
+    @Test(arguments: [false, true]) func theCheatIsFound(isSettled: Bool) async throws {
+        try await StoredTenants.with { stored in
+            let tenant = try await stored.tenant(limit: 1000)
+            let session = try await tenant.session()
+            let (grant, _) = try await tenant.database.lease(session, bytes: 100, isExact: isSettled)
+            try await stored.store([object(5000)], tenant)
+            if isSettled {
+                let lease = try #require(grant).lease
+                _ = try await tenant.database.lease(
+                    session,
+                    bytes: 0,
+                    settled: [LeaseSettlement(lease: lease, used: 0)]
+                )
+            }
+            try await tenant.database.endSession(session.session)
+            let work = stored.work()
+            // With leases left it is found at the session's end, else on the same day.
+            if isSettled { await work.reconcileDaily() } else { await work.reconcileEnded() }
+            let record = try await tenant.record()
+            #expect((record.committed, record.isOver) == (5000, true))
+            let next = try await tenant.session()
+            await expectError(.quotaExceeded) { try await tenant.database.lease(next, bytes: 1) }
+        }
+    }
+
+    @Test func everyFolderIsListedOnceADay() async throws {
+        try await StoredTenants.with { stored in
+            let tenant = try await stored.tenant()
+            let work = stored.work()
+            await work.reconcileDaily()
+            #expect(try await tenant.record().reconciled != nil)
+            stored.server.resetCounts()
+            await work.reconcileDaily()
+            #expect(stored.server.counts[.list] == 0)
+            stored.provider.advance(.seconds(86_400))
+            await work.reconcileDaily()
+            #expect(stored.server.counts[.list] == 1)
+        }
+    }
+
+    @Test func eachFolderHasItsTimeOfDay() async throws {
+        try await StoredTenants.with { stored in
+            var folder = try await stored.tenant().record()
+            let time = Moment(milliseconds: 20_000 * 86_400_000 + folder.listingTime)
+            #expect(folder.isListingDue(time))
+            folder.reconciled = time - .seconds(1)
+            #expect(!folder.isListingDue(time - .milliseconds(1)))
+            #expect(folder.isListingDue(time))
+            folder.reconciled = time
+            #expect(!folder.isListingDue(time + .seconds(86_399)))
+            #expect(folder.isListingDue(time + .seconds(86_400)))
+            // The clock was set back.
+            #expect(folder.isListingDue(time - .seconds(86_400)))
+            let times = Set(
+                (0..<100).map { _ in
+                    folder.id = .random()
+                    return folder.listingTime / 3_600_000
+                }
+            )
+            #expect(times.count > 10)
+        }
+    }
+
+    @Test func everythingCountsAndOldUploadsAreEnded() async throws {
+        try await StoredTenants.with { stored in
+            let tenant = try await stored.tenant()
+            let path = try await stored.path(tenant)
+            let strange = ["a b+c%20/ü&<x>", "packs/../x", "repository.json.bak"]
+            for key in strange { try await stored.server.store(path + key, [1, 2, 3], in: StoredTenants.bucket) }
+            let now = stored.provider.clock.wall
+            for (key, age) in [("old", 86_400), ("new", 86_399)] {
+                let begun = (now - .seconds(age)).timestamp
+                stored.server.begin(upload: path + key, parts: [10, 20], in: StoredTenants.bucket, at: begun)
+            }
+            let report = try await stored.work().reconcileNow(tenant.folder)
+            #expect((report.objects, report.stored) == (3, 9))
+            #expect((report.unfinishedUploads, report.unfinishedBytes, report.after) == (1, 30, 39))
+            #expect(Set(report.foreign) == Set(strange))
+            #expect(stored.server.uploads(in: StoredTenants.bucket) == [path + "new"])
+            #expect(try await tenant.database.auditEntries(limit: 10).contains { $0.action == "upload.abort" })
+        }
+    }
+
+    @Test func afterRecoveryATenantCanWriteAgain() async throws {
+        try await StoredTenants.with { stored in
+            let provider = stored.provider
+            let tenant = try await stored.tenant(limit: 10_000)
+            try await stored.store([object(70)], tenant)
+            let file = provider.folder.path + "/backup.sqlite"
+            try await provider.database.backup(to: file)
+            let key = try await provider.folder.key()
+            try await provider.database.close()
+            try await ConfigurationDatabase.restore(
+                from: file,
+                to: provider.folder.database,
+                key: key,
+                clock: provider.clock
+            ).close()
+            try await provider.reopen()
+            let early = try await tenant.session()
+            let gone = try await provider.database.addTenant("gone")
+            try await provider.database.removeTenant(gone.id, keep: .zero)
+            // Nobody is cleared up after before the provider has looked.
+            await stored.work().removeTenants()
+            #expect(try await provider.database.tenants().count == 2)
+            await stored.work().reconcileDaily()
+            // Tickets that the database forgot could still be used.
+            await expectError(.recovery) { try await tenant.database.lease(early, bytes: 1) }
+            provider.advance(.seconds(80 * 60))
+            let session = try await tenant.session()
+            await stored.work().reconcileDaily()
+            _ = try await tenant.database.lease(session, bytes: 1)
+            #expect(try await tenant.record().committed == 70)
+        }
+    }
+
+    @Test(arguments: [false, true]) func aRemovedTenantLeavesNothing(hasVersions: Bool) async throws {
+        try await StoredTenants.with(hasVersions: hasVersions) { stored in
+            let (tenant, other) = (try await stored.tenant(), try await stored.tenant("other"))
+            let part = try await tenant.subtenant("part", limit: nil)
+            let path = try await stored.path(tenant)
+            let (one, two) = (object(100), object(200))
+            for owner in [tenant, part, other] { try await stored.store([one, one, two], owner) }
+            try await stored.server.remove(path + one.key, in: StoredTenants.bucket)
+            try await stored.server.store(path + "a foreign/key", [1], in: StoredTenants.bucket)
+            stored.server.begin(
+                upload: path + "upload",
+                parts: [10],
+                in: StoredTenants.bucket,
+                at: stored.provider.clock.wall.timestamp
+            )
+            let database = tenant.database
+            let session = try await tenant.session()
+            _ = try await database.commit(session, [one], isSnapshot: true)
+            _ = try await database.reserve(session, [two])
+            try await database.removeTenant(tenant.tenant, keep: .seconds(60))
+            let work = stored.work()
+            await work.removeTenants()
+            #expect(try await stored.keys(tenant).isEmpty == false)
+            stored.provider.advance(.seconds(60))
+            // A ticket could still be used.
+            await work.removeTenants()
+            #expect(try await database.tenants().count == 2)
+            stored.provider.advance(.seconds(81 * 60))
+            await work.settleTickets()
+            await work.removeTenants()
+            #expect(try await database.tenants().map(\.name) == ["other"])
+            #expect(try await database.folders().map(\.id) == [other.folder])
+            #expect(stored.server.uploads(in: StoredTenants.bucket).isEmpty)
+            #expect(stored.server.bytesStored == (hasVersions ? 400 : 300))
+            #expect(try await database.auditEntries(limit: 1).first?.action == "tenant.forget")
+            _ = try await database.verifyAudit()
+            await work.removeTenants()
+            #expect(try await stored.keys(other).count == 2)
+        }
+    }
+}
