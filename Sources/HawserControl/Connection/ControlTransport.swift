@@ -1,30 +1,30 @@
 import HawserFormat
 
 #if canImport(FoundationEssentials)
-    import FoundationEssentials
+    package import FoundationEssentials
 #else
-    import Foundation
+    package import Foundation
 #endif
 
 /// A request of the control protocol.
-struct ControlRequest: Sendable {
-    enum Method: String, Sendable {
+package struct ControlRequest: Sendable {
+    package enum Method: String, Sendable {
         case get = "GET"
         case post = "POST"
         case delete = "DELETE"
     }
 
-    var method: Method
-    var path: String
+    package var method: Method
+    package var path: String
     /// JSON.
-    var body: Data?
+    package var body: Data?
     /// Of the session.
-    var token: String?
+    package var token: String?
 
-    static func get(_ path: String) -> ControlRequest { ControlRequest(method: .get, path: path) }
-    static func delete(_ path: String) -> ControlRequest { ControlRequest(method: .delete, path: path) }
+    package static func get(_ path: String) -> ControlRequest { ControlRequest(method: .get, path: path) }
+    package static func delete(_ path: String) -> ControlRequest { ControlRequest(method: .delete, path: path) }
 
-    static func post(_ path: String, _ body: (some Encodable)? = Optional<Bool>.none) throws -> ControlRequest {
+    package static func post(_ path: String, _ body: (some Encodable)? = Optional<Bool>.none) throws -> ControlRequest {
         ControlRequest(method: .post, path: path, body: try body.map { try JSONEncoder().encode($0) })
     }
 }
@@ -33,7 +33,7 @@ struct ControlRequest: Sendable {
 ///
 /// Errors are `HawserError`s (retryable ones of the code `unavailable` say that the way is broken), or
 /// `CancellationError`. Nothing is tried twice here.
-protocol ControlTransport: Sendable {
+package protocol ControlTransport: Sendable {
     /// The body of the answer. Every answer but a success is thrown, as what its `ControlProblem` says.
     func send(_ request: ControlRequest) async throws -> Data
 
@@ -74,7 +74,7 @@ enum ControlFailure {
 }
 
 extension ControlTransport {
-    func call<Answer: Decodable>(_ request: ControlRequest, as type: Answer.Type = Answer.self) async throws -> Answer {
+    package func call<Answer: Decodable>(_ request: ControlRequest, as type: Answer.Type = Answer.self) async throws -> Answer {
         let body = try await send(request)
         do {
             return try JSONDecoder().decode(type, from: body)

@@ -6,18 +6,19 @@ import NIOPosix
 import NIOSSL
 
 #if canImport(FoundationEssentials)
-    import FoundationEssentials
+    package import FoundationEssentials
 #else
-    import Foundation
+    package import Foundation
 #endif
 
 /// HTTP/1.1 over TLS 1.3 with the pinned authorities as the only trust roots.
 ///
 /// It has a client of its own: what a client resolves a name to is fixed when it is made, and data must not wait for
 /// control, nor control for data.
-final class HTTPControlTransport: ControlTransport {
+package final class HTTPControlTransport: ControlTransport {
     private let client: HTTPClient
     private let base: String
+    private let longestLine: Int
 
     // A gateway that does not answer within that is tried again later; the next one is tried before.
     private static let connectTimeout = TimeAmount.seconds(10)
@@ -28,8 +29,15 @@ final class HTTPControlTransport: ControlTransport {
     /// - Parameters:
     ///   - serverName: in the certificate of the provider's server, and how the gateway knows it.
     ///   - authorities: certificates in DER.
+    ///   - longestLine: of a stream, bytes.
     /// - Throws: `damaged` when these are no certificates.
-    init(_ gateway: GatewayAddress, serverName: String, authorities: [Data]) throws {
+    package init(
+        _ gateway: GatewayAddress,
+        serverName: String,
+        authorities: [Data],
+        longestLine: Int = ControlAPI.largestAnswer
+    ) throws {
+        self.longestLine = longestLine
         var tls = TLSConfiguration.makeClientConfiguration()
         tls.minimumTLSVersion = .tlsv13
         tls.trustRoots = .certificates(try Self.certificates(authorities))
@@ -64,7 +72,7 @@ final class HTTPControlTransport: ControlTransport {
     }
 
     @concurrent
-    func send(_ request: ControlRequest) async throws -> Data {
+    package func send(_ request: ControlRequest) async throws -> Data {
         do {
             let response = try await client.execute(prepared(request), timeout: Self.answerTimeout)
             return try await Self.success(response)
@@ -74,14 +82,14 @@ final class HTTPControlTransport: ControlTransport {
     }
 
     @concurrent
-    func follow(_ request: ControlRequest, onLine: @Sendable (Data) async throws -> Void) async throws {
+    package func follow(_ request: ControlRequest, onLine: @Sendable (Data) async throws -> Void) async throws {
         do {
             let response = try await client.execute(prepared(request), timeout: Self.answerTimeout)
             guard response.status.isSuccess else {
                 _ = try await Self.success(response)
                 return
             }
-            var lines = LineSplitter(longest: ControlAPI.largestAnswer)
+            var lines = LineSplitter(longest: longestLine)
             for try await buffer in response.body {
                 for line in try lines.add(buffer.readableBytesView) { try await onLine(line) }
             }
@@ -90,7 +98,7 @@ final class HTTPControlTransport: ControlTransport {
         }
     }
 
-    func shutdown() async {
+    package func shutdown() async {
         try? await client.shutdown()
     }
 

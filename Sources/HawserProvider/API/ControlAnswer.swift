@@ -61,38 +61,7 @@ func jsonBuffer(_ value: some Encodable) throws -> ByteBuffer {
 }
 
 extension ControlProblem {
-    /// For proxies and people with curl: our clients go by the code.
-    var status: HTTPResponse.Status {
-        switch HawserError.Code(code) {
-        case .notSignedIn, .sessionOver: .unauthorized
-        case .tenantDisabled, .leaseOver, .revoked, .accessDenied, .quotaExceeded, .recovery: .forbidden
-        case .notFound: .notFound
-        case .conflict, .tooManySessions: .conflict
-        case .invalidArgument: .badRequest
-        case .requestTooLarge: .contentTooLarge
-        case .unsupported, .noWay: .unprocessableContent
-        case .wrongMethod: .methodNotAllowed
-        case .tooManyRequests: .tooManyRequests
-        case .maintenance, .unavailable, .storageFull: .serviceUnavailable
-        default: .internalServerError
-        }
-    }
-
-    /// - Returns: `nil` for an error that is the server's own business: the client learns only that there was one.
-    init?(answerable error: any Error) {
-        guard let error = error as? HawserError, Self.answerable.contains(error.code) else { return nil }
-        self.init(
-            error.code,
-            error.message,
-            retryAfter: error.isRetryable ? (error.retryAfter ?? .seconds(5)) / .seconds(1) : nil
-        )
-    }
-
-    private static let answerable: Set<HawserError.Code> = [
-        .notSignedIn, .sessionOver, .tenantDisabled, .leaseOver, .revoked, .accessDenied, .quotaExceeded, .recovery,
-        .notFound, .conflict, .tooManySessions, .invalidArgument, .requestTooLarge, .unsupported, .noWay, .wrongMethod,
-        .tooManyRequests, .maintenance,
-    ]
+    var status: HTTPResponse.Status { HTTPResponse.Status(code: statusCode) }
 
     /// Of errors that are not answerable.
     static let unavailable = ControlProblem(

@@ -6,12 +6,14 @@ enum ControlOperation: String, CaseIterable, Sendable {
     case registerDevice, makeNonce, signIn
     case listSessions, pollSession, closeSession, followEvents
     case grant, lease, commit, delete, tickets, listObjects
+    case registerGateway, signInGateway, followMovers, issueCertificate, moverCredentials, moverLease
 
     var method: HTTPRequest.Method {
         switch self {
-        case .listSessions, .pollSession, .followEvents, .listObjects: .get
+        case .listSessions, .pollSession, .followEvents, .listObjects, .followMovers: .get
         case .closeSession: .delete
         case .registerDevice, .makeNonce, .signIn, .grant, .lease, .commit, .delete, .tickets: .post
+        case .registerGateway, .signInGateway, .issueCertificate, .moverCredentials, .moverLease: .post
         }
     }
 
@@ -29,16 +31,33 @@ enum ControlOperation: String, CaseIterable, Sendable {
         case .delete: "/v1/repositories/{id}/deletions"
         case .tickets: "/v1/repositories/{id}/tickets"
         case .listObjects: "/v1/repositories/{id}/objects"
+        case .registerGateway: "/v1/gateways"
+        case .signInGateway: "/v1/gateways/sessions"
+        case .followMovers: "/v1/gateways/events"
+        case .issueCertificate: "/v1/gateways/certificates"
+        case .moverCredentials: "/v1/movers/{id}/credentials"
+        case .moverLease: "/v1/movers/{id}/leases"
         }
     }
 
-    /// All others are asked for with the token of a session.
+    /// Asked for with the token of a session.
     var needsSession: Bool {
         switch self {
-        case .registerDevice, .makeNonce, .signIn: false
+        case .registerDevice, .makeNonce, .signIn, .registerGateway, .signInGateway: false
+        case .followMovers, .issueCertificate, .moverCredentials, .moverLease: false
         case .listSessions, .pollSession, .closeSession, .followEvents, .grant, .lease, .commit, .delete, .tickets,
             .listObjects:
             true
+        }
+    }
+}
+
+extension ControlOperation {
+    /// Asked for with the token of a gateway server's sign-in.
+    var needsGateway: Bool {
+        switch self {
+        case .followMovers, .issueCertificate, .moverCredentials, .moverLease: true
+        default: false
         }
     }
 }

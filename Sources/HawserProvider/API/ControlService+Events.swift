@@ -1,6 +1,7 @@
 import HTTPTypes
 import HawserControl
 import HawserFormat
+import HawserNetwork
 import HummingbirdCore
 import Logging
 import NIOCore

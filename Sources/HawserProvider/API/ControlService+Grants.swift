@@ -26,12 +26,13 @@ extension ControlService {
         }
         let repository = try await database.repository(id)
         let storage = try await database.storage(repository.storage)
+        let servers = try await servers(of: repository)
         let decision = GrantDecision(
             GrantDecision.Inputs(
                 mode: repository.settings.mode,
                 kind: storage.settings.kind,
                 access: repository.settings.access,
-                gatewayServers: try await servers(of: repository),
+                gatewayServers: servers.connected.map(\.name),
                 fallback: repository.settings.fallback,
                 purpose: request.purpose,
                 avoid: request.avoid,
@@ -44,6 +45,9 @@ extension ControlService {
         )
         switch decision {
         case .refused(let problem):
+            if HawserError.Code(problem.code) == .noWay, !servers.joined.isEmpty, servers.connected.isEmpty {
+                throw Self.noServer
+            }
             throw problem.error
         case .direct(let access, let reason):
             logger.info(
@@ -67,7 +71,10 @@ extension ControlService {
                 storage: Grant.Storage(storage.settings),
                 credentials: try await credentials(access, session, request, storage, folder)
             )
-        case .gateway(let server, let reason):
+        case .gateway(_, let reason):
+            guard
+                let (server, token) = try await startMover(on: servers.connected, session, folder, request.purpose)
+            else { throw Self.noServer }
             logger.info(
                 "Way granted",
                 metadata: [
@@ -85,7 +92,8 @@ extension ControlService {
                     subtenant: session.subtenant,
                     repository: id
                 ),
-                gatewayServer: "\(server).\(domain)"
+                gatewayServer: "\(server).\(domain)",
+                gatewayToken: token
             )
         }
     }
@@ -123,14 +131,23 @@ extension ControlService {
         )
     }
 
-    /// Names of the repository's gateway servers that have joined, in another order each time.
-    private func servers(of repository: RepositoryRecord) async throws -> [String] {
+    /// The repository's gateway servers that have joined, and of them those that are connected, in another order each time.
+    private func servers(
+        of repository: RepositoryRecord
+    ) async throws -> (joined: [GatewayRecord], connected: [GatewayRecord]) {
         let wanted = Set(repository.settings.gatewayServers)
-        return try await database.gateways()
+        let joined = try await database.gateways()
             .filter { $0.kind == .server && $0.publicKey != nil && wanted.contains($0.name) }
-            .map(\.name)
-            .shuffled()
+        return (joined, joined.filter { gatewayHub.isConnected($0.id) }.shuffled())
     }
+
+    private static let noServer = HawserError(
+        .noWay,
+        "None of the repository's gateway servers is connected to the provider's server now. Try again in a moment; if it "
+            + "lasts, the provider has to look at `hawser-gateway serve`.",
+        isRetryable: true,
+        retryAfter: .seconds(15)
+    )
 
     /// Whether another tenant has a folder in the bucket.
     private func isShared(_ storage: StorageRecord, with tenant: ControlID) async throws -> Bool {

@@ -1,6 +1,7 @@
 import HTTPTypes
 import HawserControl
 import HawserFormat
+import HawserNetwork
 import HummingbirdCore
 import Logging
 import NIOCore
@@ -44,8 +45,13 @@ extension ControlService {
             )
         case (.listObjects, let repository?, let session?):
             try ControlAnswer(try await list(repository, session, target: target))
+        case (.registerGateway, _, _):
+            try ControlAnswer(try await register(try RequestReader.decode(GatewayRegistrationRequest.self, body)))
+        case (.signInGateway, _, _):
+            try ControlAnswer(try await signIn(try RequestReader.decode(GatewaySignInRequest.self, body)))
         case (.listSessions, _, nil), (.pollSession, _, nil), (.closeSession, _, nil), (.followEvents, _, _),
-            (.grant, _, _), (.lease, _, _), (.commit, _, _), (.delete, _, _), (.tickets, _, _), (.listObjects, _, _):
+            (.grant, _, _), (.lease, _, _), (.commit, _, _), (.delete, _, _), (.tickets, _, _), (.listObjects, _, _),
+            (.followMovers, _, _), (.issueCertificate, _, _), (.moverCredentials, _, _), (.moverLease, _, _):
             throw HawserError(.internalError, "The request reached an operation without what it needs.")
         }
     }

@@ -2,6 +2,7 @@ import Crypto
 import HTTPTypes
 import HawserControl
 import HawserFormat
+import HawserNetwork
 import HummingbirdCore
 import Logging
 
@@ -91,7 +92,7 @@ extension ControlService {
         return identity
     }
 
-    private static let nobody = Curve25519.Signing.PrivateKey().publicKey
+    static let nobody = Curve25519.Signing.PrivateKey().publicKey
 
     private func known(_ device: ControlID) async throws -> Identity? {
         do {

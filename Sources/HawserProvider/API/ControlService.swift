@@ -17,6 +17,7 @@ struct ControlService: Sendable {
     let logger: Logger
     let nonces = Nonces()
     let issuer: CredentialIssuer
+    let gatewayHub = GatewayHub()
     private let reader: RequestReader
     private let limits: ServerLimits
     private let perAddress: RateLimiter<IPAddress>
@@ -49,6 +50,7 @@ struct ControlService: Sendable {
     private enum Outcome {
         case answer(ControlAnswer)
         case stream(SessionRecord)
+        case movers(ControlID)
     }
 
     @concurrent
@@ -72,6 +74,9 @@ struct ControlService: Sendable {
         case .stream(let session):
             metrics.answered(operation, .ok, after: .now - start)
             try await follow(session, writer, connection)
+        case .movers(let gateway):
+            metrics.answered(operation, .ok, after: .now - start)
+            try await followMovers(of: gateway, writer, connection)
         }
     }
 
@@ -83,6 +88,13 @@ struct ControlService: Sendable {
         do {
             try limit(connection)
             guard case .operation(let operation, let id) = route else { throw Self.unknown(route) }
+            if operation.needsGateway {
+                let gateway = try authenticateGateway(request)
+                if operation == .followMovers { return .movers(gateway) }
+                let body = try await reader.read(request, connection.channel)
+                isRead = true
+                return .answer(try await perform(operation, id, gateway: gateway, body))
+            }
             if operation.needsSession {
                 let found = try authenticate(request)
                 session = found

@@ -1,5 +1,6 @@
 import HawserControl
 import HawserFormat
+import HawserNetwork
 import NIOCore
 import Synchronization
 

@@ -138,7 +138,7 @@ public final class ProviderServer: Service {
         } onGracefulShutdown: {
             self.state.withLock { $0 = .stopping }
             self.logger.notice("Stopping", metadata: ["streams": "\(parts.hub.count)"])
-            parts.hub.stop()
+            parts.stopStreams()
         }
     }
 }

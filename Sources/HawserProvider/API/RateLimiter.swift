@@ -1,3 +1,4 @@
+import HawserNetwork
 import Synchronization
 
 /// Bounds requests per second for each of many keys: addresses, tenants.

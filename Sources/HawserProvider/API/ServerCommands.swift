@@ -86,8 +86,7 @@ extension ConfigurationDatabase {
     }
 
     func joinStrings(domain: String, authorities: @escaping @Sendable () -> [Data]) -> AdminService.JoinString {
-        { [self] code, tenant in
-            let allowed = tenant.settings.gateways
+        { [self] code, name, allowed in
             let gateways = try await gateways()
                 .filter { $0.kind == .relay && (allowed.isEmpty || allowed.contains($0.name)) }
                 .compactMap { GatewayAddress($0.address) }
@@ -101,7 +100,7 @@ extension ConfigurationDatabase {
             return try JoinString(
                 domain: domain,
                 gateways: gateways,
-                tenant: tenant.name,
+                tenant: name,
                 authorities: authorities(),
                 code: code
             ).text

@@ -1,5 +1,6 @@
 import CoreMetrics
 import HTTPTypes
+import HawserNetwork
 
 /// What the server counts. All labels are of fixed sets: nothing that a client sends becomes one.
 struct ServerMetrics: Sendable {

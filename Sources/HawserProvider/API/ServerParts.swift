@@ -1,6 +1,7 @@
 import CoreMetrics
 import HawserControl
 import HawserFormat
+import HawserNetwork
 import Logging
 import NIOCore
 
@@ -22,6 +23,7 @@ struct ServerParts: Sendable {
     let certificates: CertificateKeeper
     let database: ConfigurationDatabase
     let storageWork: StorageWork
+    private let service: ControlService
     private let counter: ConnectionCounter
     private let logger: Logger
 
@@ -49,20 +51,31 @@ struct ServerParts: Sendable {
             counter: counter,
             context: { certificates.context },
             relays: configuration.relays,
+            onRefused: ServerMetrics.refused,
             responder: { request, writer, connection in try await service.respond(request, writer, connection) }
         )
         self.hub = hub
         self.storageWork = storageWork
+        self.service = service
         self.counter = counter
         self.certificates = certificates
         self.database = database
         self.logger = logger
     }
 
+    /// Ends all event streams.
+    func stopStreams() {
+        hub.stop()
+        service.gatewayHub.stop()
+    }
+
     /// From the configuration database to the event streams.
     func spreadChanges() async {
         for await changes in database.changes() {
-            for change in changes { hub.spread(change) }
+            for change in changes {
+                hub.spread(change)
+                await service.spreadToGateways(change)
+            }
         }
     }
 
@@ -79,6 +92,7 @@ struct ServerParts: Sendable {
         while !Task.isCancelled {
             try? await Task.sleep(for: Self.tick)
             hub.tick()
+            service.gatewayHub.tick()
             ticks += 1
             do {
                 try await database.endSilentSessions()

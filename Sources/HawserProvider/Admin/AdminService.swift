@@ -12,7 +12,10 @@ import Logging
 /// Does the provider's commands on the database: inside the running server, or in a command while the server is stopped.
 public struct AdminService: AdminTransport {
     /// What a join string is made of besides the code; it wants the authority's certificate, which the server has.
-    public typealias JoinString = @Sendable (_ code: String, _ tenant: TenantRecord) async throws -> String
+    ///
+    /// `gateways` are the names of those that it may contain; none: all.
+    public typealias JoinString =
+        @Sendable (_ code: String, _ name: String, _ gateways: [String]) async throws -> String
 
     public let database: ConfigurationDatabase
     public let folder: ProviderFolder

@@ -1,6 +1,15 @@
 import HawserControl
 import HawserFormat
 
+/// For a gateway server, with what it joins with.
+public struct GatewayAdded: Codable, Sendable {
+    public var gateway: GatewayRecord
+    /// `nil` for a relay.
+    public var code: String?
+    /// `nil` for a relay, and while there is no authority.
+    public var joinString: String?
+}
+
 public struct GatewayAdd: AdminRequest {
     public static let operation = "gateway.add"
     public var name: String
@@ -14,8 +23,19 @@ public struct GatewayAdd: AdminRequest {
         self.address = address
     }
 
-    public func run(_ service: AdminService) async throws -> GatewayRecord {
-        try await service.database.addGateway(name, kind: kind, address: address, actor: service.actor)
+    public func run(_ service: AdminService) async throws -> GatewayAdded {
+        let database = service.database
+        let gateway = try await database.addGateway(name, kind: kind, address: address, actor: service.actor)
+        guard kind == .server else { return GatewayAdded(gateway: gateway) }
+        do {
+            let code = try await database.addJoinCode(.gateway(gateway.id), actor: service.actor)
+            let join = try await service.joinString?(code, name, [])
+            return GatewayAdded(gateway: gateway, code: code, joinString: join)
+        } catch {
+            // One that nobody can join would only be in the way of the next try.
+            try await database.removeGateway(gateway.id, actor: service.actor)
+            throw error
+        }
     }
 }
 

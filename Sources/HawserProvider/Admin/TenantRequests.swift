@@ -139,7 +139,7 @@ public struct TenantJoinCode: AdminRequest {
         let code = try await service.database.addJoinCode(subject, actor: service.actor)
         return Answer(
             code: code,
-            joinString: try await service.joinString?(code, tenant),
+            joinString: try await service.joinString?(code, tenant.name, tenant.settings.gateways),
             expiresIn: Int(ConfigurationDatabase.joinCodeLifetime / .seconds(1))
         )
     }

@@ -54,10 +54,23 @@ struct CertificateAuthority: Codable, Sendable {
 
     /// - Parameter name: the one host name that the certificate is good for.
     func issue(name: String, now: Date) throws -> ServerCertificate {
+        let privateKey = P256.Signing.PrivateKey()
+        let (leaf, end) = try issue(name: name, publicKey: privateKey.publicKey, now: now)
+        return ServerCertificate(
+            chain: [leaf],
+            key: privateKey.derRepresentation,
+            notAfter: end,
+            authority: certificate
+        )
+    }
+
+    /// For a key that another server keeps.
+    ///
+    /// - Returns: the certificate (DER), and when it ends.
+    func issue(name: String, publicKey: P256.Signing.PublicKey, now: Date) throws -> (leaf: Data, end: Date) {
         let authority = try Certificate(derEncoded: Array(certificate))
         let authorityKey = Certificate.PrivateKey(try P256.Signing.PrivateKey(derRepresentation: key))
-        let privateKey = P256.Signing.PrivateKey()
-        let publicKey = Certificate.PublicKey(privateKey.publicKey)
+        let publicKey = Certificate.PublicKey(publicKey)
         let end = min(now + Self.leafLifetime, notAfter)
         let leaf = try Certificate(
             version: .v3,
@@ -80,12 +93,7 @@ struct CertificateAuthority: Codable, Sendable {
             },
             issuerPrivateKey: authorityKey
         )
-        return ServerCertificate(
-            chain: [try leaf.derBytes()],
-            key: privateKey.derRepresentation,
-            notAfter: end,
-            authority: certificate
-        )
+        return (try leaf.derBytes(), end)
     }
 }
 

@@ -1,3 +1,4 @@
+import Crypto
 import HawserFormat
 
 #if canImport(FoundationEssentials)
@@ -66,6 +67,11 @@ struct CertificateBook: Codable, Sendable {
     mutating func add(_ name: String, now: Date) throws {
         guard servers[name] == nil else { return }
         servers[name] = try current.issue(name: name, now: now)
+    }
+
+    /// For a key that another server keeps.
+    func issue(name: String, publicKey: P256.Signing.PublicKey, now: Date) throws -> (leaf: Data, end: Date) {
+        try current.issue(name: name, publicKey: publicKey, now: now)
     }
 
     /// - Parameter overlap: seconds; for so long both authorities are known, before and after the switch.

@@ -1,3 +1,5 @@
+import Crypto
+import HawserControl
 import HawserFormat
 import HawserStorage
 import Logging
@@ -87,6 +89,17 @@ final class CertificateKeeper: Service {
             self.report([.init(kind: .announced)])
             try await self.load()
         }
+    }
+
+    /// - Parameter publicKey: P-256, as X9.63 has it.
+    func issue(name: String, publicKey: Data) async throws -> CertificateAnswer {
+        guard let key = try? P256.Signing.PublicKey(x963Representation: publicKey) else {
+            throw HawserError(.invalidArgument, "This is no public key of P-256.")
+        }
+        let now = now()
+        let (leaf, end) = try await source.issue(name: name, publicKey: key, now: now)
+        logger.notice("Certificate issued", metadata: ["name": "\(name)", "ends": "\(end)"])
+        return CertificateAnswer(chain: [leaf], expiresIn: end.timeIntervalSince(now))
     }
 
     private func load() async throws {

@@ -1,3 +1,4 @@
+import Crypto
 import HawserFormat
 import HawserStorage
 
@@ -74,6 +75,20 @@ enum CertificateSource: Sendable {
         var book = try await storage.load() ?? CertificateBook(domain: domain, now: now)
         try book.rotate(overlap: TimeInterval(overlap.components.seconds), now: now)
         try await storage.save(book)
+    }
+
+    /// A certificate for a gateway server that keeps its key.
+    ///
+    /// - Throws: `unsupported` where somebody else makes the certificates.
+    func issue(name: String, publicKey: P256.Signing.PublicKey, now: Date) async throws -> (leaf: Data, end: Date) {
+        guard case .book(let storage, _) = self, let book = try await storage.load() else {
+            throw HawserError(
+                .unsupported,
+                "The certificates of this server are given files, so it can sign none for a gateway server. Gateway servers "
+                    + "need the provider's own authority (`hawser-provider init --domain`)."
+            )
+        }
+        return try book.issue(name: name, publicKey: publicKey, now: now)
     }
 
     private static func read(_ path: String) async throws -> [UInt8] {

@@ -18,9 +18,12 @@ struct GatewayAddCommand: AsyncParsableCommand {
         abstract: "Add a gateway.",
         discussion: """
             Join strings that are made from now on name the relays, and tenants hear of them when they sign in. Gateway \
-            servers can be named by repositories; data goes through them in a later version.
+            servers join with the join string that is printed (`hawser-gateway join`), good once and for 72 hours; \
+            repositories name them.
 
-            Example: hawser-provider gateway add g1 --kind relay --address gateway.example.org:6180
+            Examples:
+              hawser-provider gateway add g1 --kind relay --address gateway.example.org:6180
+              hawser-provider gateway add gs1 --kind server --address 10.0.0.7:6182
             """
     )
 
@@ -33,7 +36,7 @@ struct GatewayAddCommand: AsyncParsableCommand {
 
     func run() async throws {
         let answer = try await options.perform(GatewayAdd(name: name, kind: kind, address: address))
-        try Output.show(answer, options, "Added gateway \(name).")
+        try Output.show(answer, options, answer.joinString ?? answer.code ?? "Added gateway \(name).")
     }
 }
 

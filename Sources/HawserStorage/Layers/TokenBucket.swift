@@ -2,45 +2,45 @@
 ///
 /// Bytes are paid for in the order in which they are charged. A request may begin when all before it are paid, whatever
 /// its own length: so the first one after a pause begins at once, and its debt holds up the next.
-struct TokenBucket {
+package struct TokenBucket {
     /// The place of a request in the order.
-    typealias Ticket = Double
+    package typealias Ticket = Double
 
     // What an idle second leaves for a burst: long enough for small requests not to wait, short enough for users to
     // see the rate that they asked for.
     private static let burst = 1.0
 
     /// Bytes per second; `nil`: no bound.
-    private(set) var rate: Int?
+    package private(set) var rate: Int?
     // Totals since the beginning, exact to the byte up to 8 PiB. `paid` is at most a burst ahead of `charged`.
     private var charged = 0.0
     private var paid: Double
     private var updated: Duration
 
-    init(rate: Int?, now: Duration) {
+    package init(rate: Int?, now: Duration) {
         self.rate = rate
         paid = Double(rate ?? 0) * Self.burst
         updated = now
     }
 
-    mutating func setRate(_ rate: Int?, now: Duration) {
+    package mutating func setRate(_ rate: Int?, now: Duration) {
         update(now)
         self.rate = rate
     }
 
-    mutating func charge(_ bytes: Int, now: Duration) -> Ticket {
+    package mutating func charge(_ bytes: Int, now: Duration) -> Ticket {
         update(now)
         defer { charged += Double(bytes) }
         return charged
     }
 
     /// For a request that will not be made.
-    mutating func refund(_ bytes: Int) {
+    package mutating func refund(_ bytes: Int) {
         charged -= Double(bytes)
     }
 
     /// How long until the request may begin at this rate; `nil`: now.
-    mutating func delay(_ ticket: Ticket, now: Duration) -> Duration? {
+    package mutating func delay(_ ticket: Ticket, now: Duration) -> Duration? {
         update(now)
         guard let rate, ticket > paid else { return nil }
         // A millisecond more than computed, so that rounding does not make it a loop of tiny pauses.

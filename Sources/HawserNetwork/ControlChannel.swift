@@ -1,14 +1,12 @@
-import HTTPTypes
-import HawserNetwork
-import HummingbirdCore
-import Logging
-import NIOCore
-import NIOSSL
+package import HummingbirdCore
+package import Logging
+package import NIOCore
+package import NIOSSL
 import Synchronization
 
 /// One connection of a client, as the service sees it.
-final class ControlConnection: ServerChildChannelValue {
-    let channel: any Channel
+package final class ControlConnection: ServerChildChannelValue {
+    package let channel: any Channel
     let http: HTTP1Channel.Value
     private let peer: PeerAddress
 
@@ -19,7 +17,7 @@ final class ControlConnection: ServerChildChannelValue {
     }
 
     /// The client's, also behind a relay; `nil` for a connection that has ended.
-    var address: IPAddress? { peer.value.withLock { $0 } }
+    package var address: IPAddress? { peer.value.withLock { $0 } }
 }
 
 /// Filled in when the first bytes have told whose the connection is, before TLS begins.
@@ -30,8 +28,8 @@ private final class PeerAddress: Sendable {
 /// Sets a connection up: limits, a relay's header, TLS with the certificate of now, HTTP/1.1.
 ///
 /// Hummingbird's own TLS channel holds one context for ever, so a renewed certificate could never be shown.
-struct ControlChannel: ServerChildChannel {
-    typealias Responder =
+package struct ControlChannel: ServerChildChannel {
+    package typealias Responder =
         @concurrent @Sendable (Request, consuming ResponseWriter, ControlConnection) async throws -> Void
 
     let limits: ServerLimits
@@ -40,8 +38,25 @@ struct ControlChannel: ServerChildChannel {
     /// Relays, whose connections begin with a header that names the client.
     let relays: [AddressBlock]
     let responder: Responder
+    let onRefused: @Sendable (ConnectionRefused) -> Void
 
-    func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<ControlConnection> {
+    package init(
+        limits: ServerLimits,
+        counter: ConnectionCounter,
+        context: @escaping @Sendable () -> NIOSSLContext,
+        relays: [AddressBlock],
+        onRefused: @escaping @Sendable (ConnectionRefused) -> Void,
+        responder: @escaping Responder
+    ) {
+        self.limits = limits
+        self.counter = counter
+        self.context = context
+        self.relays = relays
+        self.onRefused = onRefused
+        self.responder = responder
+    }
+
+    package func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<ControlConnection> {
         let peer = PeerAddress()
         return channel.eventLoop.makeCompletedFuture {
             try count(channel)
@@ -52,7 +67,7 @@ struct ControlChannel: ServerChildChannel {
             try pipeline.addHandler(
                 ProxyProtocolHandler(relays: relays, timeLimit: TimeAmount(limits.firstHead)) { outcome, channel in
                     guard case .client(let address, _) = outcome, let client = IPAddress(address) else {
-                        ServerMetrics.refused(.relay)
+                        onRefused(.relay)
                         logger.debug("Connection refused", metadata: ["error": "\(outcome)"])
                         return
                     }
@@ -73,7 +88,7 @@ struct ControlChannel: ServerChildChannel {
         }
     }
 
-    func handle(value connection: ControlConnection, logger: Logger) async {
+    package func handle(value connection: ControlConnection, logger: Logger) async {
         await http { [responder] request, writer, _ in try await responder(request, writer, connection) }
             .handle(value: connection.http, logger: logger)
     }
@@ -104,12 +119,12 @@ struct ControlChannel: ServerChildChannel {
     }
 
     private func refused(_ why: ConnectionRefused) -> ConnectionRefused {
-        ServerMetrics.refused(why)
+        onRefused(why)
         return why
     }
 }
 
-enum ConnectionRefused: String, Error {
+package enum ConnectionRefused: String, Error {
     case total, address, relay
 }
 

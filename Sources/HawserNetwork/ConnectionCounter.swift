@@ -1,8 +1,7 @@
-import HawserNetwork
 import Synchronization
 
 /// Counts connections, in total and for each address, against their limits.
-final class ConnectionCounter: Sendable {
+package final class ConnectionCounter: Sendable {
     private struct State {
         var total = 0
         var byAddress: [IPAddress: Int] = [:]
@@ -11,11 +10,11 @@ final class ConnectionCounter: Sendable {
     private let limits: ServerLimits
     private let state = Mutex(State())
 
-    init(_ limits: ServerLimits) {
+    package init(_ limits: ServerLimits) {
         self.limits = limits
     }
 
-    var total: Int { state.withLock { $0.total } }
+    package var total: Int { state.withLock { $0.total } }
 
     /// Takes a place in total; `false` when there is none.
     func enter() -> Bool {

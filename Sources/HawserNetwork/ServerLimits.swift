@@ -1,5 +1,3 @@
-public import HawserNetwork
-
 /// What keeps one client, or all of them together, from taking the whole server.
 public struct ServerLimits: Sendable {
     public struct Rate: Sendable {
@@ -39,5 +37,5 @@ public struct ServerLimits: Sendable {
 
     public init() {}
 
-    func exempts(_ address: IPAddress) -> Bool { exemptAddresses.contains { $0.contains(address) } }
+    package func exempts(_ address: IPAddress) -> Bool { exemptAddresses.contains { $0.contains(address) } }
 }

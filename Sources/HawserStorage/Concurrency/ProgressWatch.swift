@@ -1,12 +1,11 @@
 import HawserFormat
-import HawserStorage
 import Synchronization
 
 /// Gives a request up when nothing has moved for too long.
 ///
 /// The request notes each step; a task beside it looks when the time since the last one may be over. So a connection
 /// that is slow but moves is never cut, in neither direction.
-struct ProgressWatch: Sendable {
+package struct ProgressWatch: Sendable {
     fileprivate final class Steps: Sendable {
         let last: Mutex<Duration>
 
@@ -16,7 +15,7 @@ struct ProgressWatch: Sendable {
     }
 
     /// Tells the watch that bytes have moved.
-    struct Note: Sendable {
+    package struct Note: Sendable {
         private let steps: Steps
         private let stopwatch: Stopwatch
 
@@ -25,7 +24,7 @@ struct ProgressWatch: Sendable {
             self.stopwatch = stopwatch
         }
 
-        func callAsFunction() {
+        package func callAsFunction() {
             let now = stopwatch.elapsed()
             steps.last.withLock { $0 = now }
         }
@@ -35,13 +34,13 @@ struct ProgressWatch: Sendable {
     private let stopwatch: Stopwatch
 
     /// - Parameter limit: how long nothing may move.
-    init(limit: Duration, clock: any Clock<Duration>) {
+    package init(limit: Duration, clock: any Clock<Duration>) {
         self.limit = limit
         stopwatch = Stopwatch(clock)
     }
 
     /// Runs `body`; throws `unavailable` in its place, and cancels it, when it notes nothing for the time of the limit.
-    func run<Result: Sendable>(
+    package func run<Result: Sendable>(
         _ body: @escaping @Sendable (Note) async throws -> Result
     ) async throws -> Result {
         let steps = Steps(stopwatch.elapsed())
@@ -55,7 +54,7 @@ struct ProgressWatch: Sendable {
             if let result = try await group.next() ?? nil { return result }
             throw HawserError(
                 .unavailable,
-                "The storage has not moved a byte for \(limit.components.seconds) s.",
+                "The other side has not moved a byte for \(limit.components.seconds) s.",
                 isRetryable: true
             )
         }

@@ -1,0 +1,223 @@
+import HawserControl
+import HawserFormat
+import NIOCore
+import Synchronization
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
+/// The gateway servers that are connected and the movers that each of them shall run. In memory: after a restart of this
+/// server gateway servers sign in anew, and tenants ask for new grants.
+final class GatewayHub: Sendable {
+    /// A mover that was started.
+    struct Running: Sendable {
+        let mover: Mover
+        let gateway: ControlID
+        let target: LedgerTarget
+        let folder: ControlID
+        fileprivate let ready: AsyncStream<Void>.Continuation
+    }
+
+    private struct Feed {
+        let channel: any Channel
+        let events: AsyncStream<MoverEvent>.Continuation
+        let number: Int
+
+        func send(_ event: MoverEvent) {
+            if case .dropped = events.yield(event) { end() }
+        }
+
+        func end() {
+            events.finish()
+            // On its own thread, since its end is noted here.
+            channel.eventLoop.execute { [channel] in channel.close(promise: nil) }
+        }
+    }
+
+    private struct State {
+        /// Hashes of tokens, of each gateway server the newest last.
+        var tokens: [ControlID: [Data]] = [:]
+        var gateways: [Data: ControlID] = [:]
+        var feeds: [ControlID: Feed] = [:]
+        var running: [ControlID: Running] = [:]
+        /// Movers that were stopped can still settle their leases.
+        var stopped: [ControlID: Running] = [:]
+        var stoppedOrder: [ControlID] = []
+        var ticks = 0
+        var feedCount = 0
+        var isStopping = false
+    }
+
+    // A gateway server signs in again when its answer was lost.
+    private static let mostTokens = 4
+    // What is behind by more than that is cut: it gets everything anew when it comes back.
+    private static let mostEvents = 4096
+    private static let mostStopped = 10_000
+    /// In seconds.
+    private static let heartbeat = 20
+    // From the order to the mover's first request. A gateway server on the same network needs milliseconds.
+    private static let patience = Duration.seconds(10)
+
+    private let state = Mutex(State())
+
+    // MARK: Sign-in
+
+    func addToken(_ hash: Data, of gateway: ControlID) {
+        state.withLock { state in
+            state.gateways[hash] = gateway
+            state.tokens[gateway, default: []].append(hash)
+            if let count = state.tokens[gateway]?.count, count > Self.mostTokens {
+                state.tokens[gateway]?.removeFirst(count - Self.mostTokens)
+            }
+            let known = Set(state.tokens.values.joined())
+            state.gateways = state.gateways.filter { known.contains($0.key) }
+        }
+    }
+
+    func gateway(token hash: Data) -> ControlID? { state.withLock { $0.gateways[hash] } }
+
+    func isConnected(_ gateway: ControlID) -> Bool { state.withLock { $0.feeds[gateway] != nil } }
+
+    /// Gateway servers that were removed, or registered with another key, are cut at once.
+    func keep(_ allowed: Set<ControlID>) {
+        let cut = state.withLock { state in
+            let removed = state.tokens.keys.filter { !allowed.contains($0) }
+            for gateway in removed {
+                for hash in state.tokens.removeValue(forKey: gateway) ?? [] { state.gateways[hash] = nil }
+                state.running = state.running.filter { $0.value.gateway != gateway }
+            }
+            return removed.compactMap { state.feeds.removeValue(forKey: $0) }
+        }
+        for feed in cut { feed.end() }
+    }
+
+    // MARK: Streams
+
+    /// The gateway server's events, from the list of all its movers on. A newer stream ends the older.
+    func open(_ gateway: ControlID, channel: any Channel) -> (number: Int, events: AsyncStream<MoverEvent>) {
+        let (events, continuation) = AsyncStream.makeStream(
+            of: MoverEvent.self,
+            bufferingPolicy: .bufferingOldest(Self.mostEvents)
+        )
+        let (older, number) = state.withLock { state in
+            state.feedCount += 1
+            let feed = Feed(channel: channel, events: continuation, number: state.feedCount)
+            let movers = state.running.values.filter { $0.gateway == gateway }.map(\.mover)
+            continuation.yield(.movers(movers))
+            if state.isStopping { continuation.yield(.reconnect(after: 1)) }
+            return (state.feeds.updateValue(feed, forKey: gateway), state.feedCount)
+        }
+        older?.end()
+        // Seen at once, not at the next heartbeat.
+        channel.closeFuture.whenComplete { [weak self] _ in self?.close(gateway, number: number) }
+        return (number, events)
+    }
+
+    func close(_ gateway: ControlID, number: Int) {
+        let feed = state.withLock { state in
+            state.feeds[gateway]?.number == number ? state.feeds.removeValue(forKey: gateway) : nil
+        }
+        feed?.events.finish()
+    }
+
+    /// To be called each second.
+    func tick() {
+        let feeds = state.withLock { state -> [Feed] in
+            state.ticks += 1
+            return state.ticks % Self.heartbeat == 0 ? Array(state.feeds.values) : []
+        }
+        for feed in feeds { feed.send(.heartbeat) }
+    }
+
+    /// Ends all streams, and those that come yet.
+    func stop() {
+        let feeds = state.withLock { state in
+            state.isStopping = true
+            return Array(state.feeds.values)
+        }
+        for feed in feeds { feed.send(.reconnect(after: 1)) }
+    }
+
+    // MARK: Movers
+
+    /// Has a gateway server run a mover, in place of one that it runs for the same session, repository and purpose.
+    ///
+    /// - Returns: whether it runs; `false` when the gateway server is not connected or does not do it in time.
+    func start(_ mover: Mover, on gateway: ControlID, target: LedgerTarget, folder: ControlID) async -> Bool {
+        let (ready, continuation) = AsyncStream.makeStream(of: Void.self)
+        let running = Running(mover: mover, gateway: gateway, target: target, folder: folder, ready: continuation)
+        let isOrdered = state.withLock { state in
+            guard let feed = state.feeds[gateway] else { return false }
+            for old in state.running.values
+            where old.mover.session == mover.session && old.mover.repository == mover.repository
+                && old.mover.purpose == mover.purpose
+            {
+                Self.stop(old, &state)
+            }
+            state.running[mover.id] = running
+            feed.send(.start(mover))
+            return true
+        }
+        guard isOrdered else { return false }
+        let isReady = await withTaskGroup(of: Bool.self) { group in
+            group.addTask {
+                for await _ in ready { return true }
+                return false
+            }
+            group.addTask {
+                try? await Task.sleep(for: Self.patience)
+                return false
+            }
+            defer { group.cancelAll() }
+            return await group.next() ?? false
+        }
+        if !isReady { stop { $0.mover.id == mover.id } }
+        return isReady
+    }
+
+    /// The gateway server has asked for the mover's storage.
+    func isReady(_ mover: ControlID) {
+        let running = state.withLock { $0.running[mover] }
+        running?.ready.yield()
+        running?.ready.finish()
+    }
+
+    func running(_ mover: ControlID, on gateway: ControlID) -> Running? {
+        state.withLock { $0.running[mover].flatMap { $0.gateway == gateway ? $0 : nil } }
+    }
+
+    /// Also one that was stopped.
+    func known(_ mover: ControlID, on gateway: ControlID) -> Running? {
+        state.withLock { state in
+            (state.running[mover] ?? state.stopped[mover]).flatMap { $0.gateway == gateway ? $0 : nil }
+        }
+    }
+
+    func stop(where isMeant: (Running) -> Bool) {
+        state.withLock { state in
+            for running in state.running.values where isMeant(running) { Self.stop(running, &state) }
+        }
+    }
+
+    func returnUnused(repository: ControlID, tenant: ControlID) {
+        state.withLock { state in
+            for running in state.running.values
+            where running.mover.repository == repository && running.mover.tenant == tenant {
+                state.feeds[running.gateway]?.send(.returnUnused(running.mover.id))
+            }
+        }
+    }
+
+    private static func stop(_ running: Running, _ state: inout State) {
+        let id = running.mover.id
+        state.running[id] = nil
+        state.stopped[id] = running
+        state.stoppedOrder.append(id)
+        if state.stoppedOrder.count > mostStopped { state.stopped[state.stoppedOrder.removeFirst()] = nil }
+        running.ready.finish()
+        state.feeds[running.gateway]?.send(.stop(id))
+    }
+}
