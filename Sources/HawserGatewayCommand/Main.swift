@@ -34,7 +34,7 @@ enum Main {
 struct GatewayCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "hawser-gateway",
-        abstract: "The provider's gateways: the public port in front of all servers.",
-        subcommands: [RelayCommand.self]
+        abstract: "The provider's gateways: the public port in front of all servers, and the servers that write to the storage.",
+        subcommands: [RelayCommand.self, JoinCommand.self, ServeCommand.self]
     )
 }

@@ -132,7 +132,7 @@ extension HTTPResponseStatus {
 }
 
 /// What a failure below HTTP means for who asked. What is not known is taken as a failure of the network, which passes.
-private func controlTransportError(_ error: any Error) -> any Error {
+func controlTransportError(_ error: any Error) -> any Error {
     switch error {
     // Also what a line's reader throws.
     case is CancellationError, is HawserError, is ProviderConnection.Reconnect:

@@ -23,6 +23,7 @@ struct S3Transport: Sendable {
     @concurrent
     func send<Signed: Sendable>(
         body: [UInt8],
+        stream: S3StreamedBody? = nil,
         sign: @escaping @Sendable () async throws -> (HTTPClientRequest, Signed),
         plan: @escaping @Sendable (S3AnswerHead) throws -> S3BodyPlan
     ) async throws -> (S3Answer, Signed) {
@@ -30,7 +31,7 @@ struct S3Transport: Sendable {
             let (request, signed) = try await sign()
             let answer = try await watch.run { note in
                 do {
-                    return try await exchange(request, body, plan, note)
+                    return try await exchange(request, body, stream, plan, note)
                 } catch {
                     try Task.checkCancellation()
                     throw transportError(error)
@@ -38,6 +39,24 @@ struct S3Transport: Sendable {
             }
             return (answer, signed)
         }
+    }
+
+    /// An answer whose body is still to come. Who reads it is not counted among the store's connections, so that a slow
+    /// reader holds nobody up; the client's read time-out ends one that the storage has forgotten.
+    @concurrent
+    func open<Signed: Sendable>(
+        sign: @escaping @Sendable () async throws -> (HTTPClientRequest, Signed)
+    ) async throws -> (HTTPClientResponse, Signed) {
+        let (request, signed) = try await sign()
+        let response = try await watch.run { _ in
+            do {
+                return try await client.execute(request, deadline: .distantFuture)
+            } catch {
+                try Task.checkCancellation()
+                throw transportError(error)
+            }
+        }
+        return (response, signed)
     }
 
     static func request(_ signed: SigV4Request, at location: S3Location) -> HTTPClientRequest {
@@ -50,6 +69,7 @@ struct S3Transport: Sendable {
     private func exchange(
         _ request: HTTPClientRequest,
         _ body: [UInt8],
+        _ stream: S3StreamedBody?,
         _ plan: @Sendable (S3AnswerHead) throws -> S3BodyPlan,
         _ note: ProgressWatch.Note
     ) async throws -> S3Answer {
@@ -57,6 +77,7 @@ struct S3Transport: Sendable {
         if !body.isEmpty {
             request.body = .stream(UploadBody(bytes: body, note: note), length: .known(Int64(body.count)))
         }
+        if let stream { request.body = stream.body(note) }
         // The watch knows no deadline, only standstill.
         let response = try await client.execute(request, deadline: .distantFuture)
         note()
@@ -70,7 +91,7 @@ struct S3Transport: Sendable {
     }
 
     // Errors of S3 have some hundred bytes; what is longer is somebody's web page, of which the beginning will do.
-    private static let longestError = 32 << 10
+    static let longestError = 32 << 10
 }
 
 /// The bytes of an upload, piece by piece as the connection takes them: so the array is never there twice.

@@ -54,6 +54,8 @@ protocol S3Operation: Sendable {
     /// The object or prefix that is concerned, for errors.
     var place: String { get }
     var body: [UInt8] { get }
+    /// In place of `body`: what can be sent only once.
+    var stream: S3StreamedBody? { get }
 
     func request(at location: S3Location) -> SigV4Request
     /// Of a success.
@@ -64,6 +66,7 @@ protocol S3Operation: Sendable {
 
 extension S3Operation {
     var body: [UInt8] { [] }
+    var stream: S3StreamedBody? { nil }
 
     /// The answer can't be used as it is, but another may.
     func unusable(_ message: String) -> HawserError {

@@ -1,3 +1,4 @@
+import AsyncHTTPClient
 import HawserFormat
 import Logging
 import Synchronization
@@ -17,16 +18,55 @@ extension S3ObjectStore {
             } catch let error as S3Failure {
                 failure = error
             }
-            let attempt = S3Remedies.Attempt(
-                location: location,
-                accessKeyID: signed.accessKeyID,
-                isTemporary: signed.isTemporary,
-                now: now().advanced(bySeconds: -clockAhead),
-                clockAhead: clockAhead
-            )
-            guard let remedy = remedies.remedy(for: failure, attempt), try await apply(remedy) else {
-                throw failure.error(place: operation.place, remedies.context(of: failure, attempt))
+            try await mend(failure, operation, signed, location, clockAhead, &remedies)
+            guard operation.stream == nil else {
+                throw HawserError(
+                    .unavailable,
+                    "The storage wants to be asked in another way, which is known now. Send the object again.",
+                    place: operation.place,
+                    isRetryable: true
+                )
             }
+        }
+    }
+
+    /// Changes how the storage is asked, so that asking again can help.
+    ///
+    /// - Throws: what the failure means, when nothing can be changed.
+    func mend(
+        _ failure: S3Failure,
+        _ operation: some S3Operation,
+        _ signed: S3SignedRequest,
+        _ location: S3Location,
+        _ clockAhead: Int64,
+        _ remedies: inout S3Remedies
+    ) async throws {
+        let attempt = S3Remedies.Attempt(
+            location: location,
+            accessKeyID: signed.accessKeyID,
+            isTemporary: signed.isTemporary,
+            now: now().advanced(bySeconds: -clockAhead),
+            clockAhead: clockAhead
+        )
+        guard let remedy = remedies.remedy(for: failure, attempt), try await apply(remedy) else {
+            throw failure.error(place: operation.place, remedies.context(of: failure, attempt))
+        }
+    }
+
+    func signed(
+        _ operation: some S3Operation,
+        at location: S3Location,
+        _ clockAhead: Int64
+    ) async throws -> (HTTPClientRequest, S3SignedRequest) {
+        let date = now().advanced(bySeconds: -clockAhead)
+        return try await credentials.withCredentials { credentials in
+            var request = operation.request(at: location)
+            SigV4Signer(region: location.region).sign(&request, with: credentials, at: date)
+            let signed = S3SignedRequest(
+                accessKeyID: credentials.accessKeyID,
+                isTemporary: credentials.sessionToken != nil
+            )
+            return (S3Transport.request(request, at: location), signed)
         }
     }
 
@@ -36,17 +76,8 @@ extension S3ObjectStore {
         _ clockAhead: Int64
     ) async throws -> (S3Answer, S3SignedRequest) {
         do {
-            return try await transport.send(body: operation.body) {
-                let date = self.now().advanced(bySeconds: -clockAhead)
-                return try await self.credentials.withCredentials { credentials in
-                    var request = operation.request(at: location)
-                    SigV4Signer(region: location.region).sign(&request, with: credentials, at: date)
-                    let signed = S3SignedRequest(
-                        accessKeyID: credentials.accessKeyID,
-                        isTemporary: credentials.sessionToken != nil
-                    )
-                    return (S3Transport.request(request, at: location), signed)
-                }
+            return try await transport.send(body: operation.body, stream: operation.stream) {
+                try await self.signed(operation, at: location, clockAhead)
             } plan: {
                 try operation.plan($0)
             }

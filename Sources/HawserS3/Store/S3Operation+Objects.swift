@@ -29,6 +29,25 @@ struct PutOperation: S3Operation {
     func output(_ answer: S3Answer) {}
 }
 
+struct StreamedPutOperation: S3Operation {
+    let key: ObjectKey
+    let stream: S3StreamedBody?
+    let sha256: ObjectName
+    let isConditional: Bool
+
+    var place: String { key.path }
+
+    private var whole: PutOperation {
+        PutOperation(key: key, body: [], sha256: sha256, isConditional: isConditional, sendsContentMD5: false)
+    }
+
+    func request(at location: S3Location) -> SigV4Request { whole.request(at: location) }
+
+    func plan(_ head: S3AnswerHead) throws -> S3BodyPlan { try whole.plan(head) }
+
+    func output(_ answer: S3Answer) {}
+}
+
 struct HeadOperation: S3Operation {
     let key: ObjectKey
 

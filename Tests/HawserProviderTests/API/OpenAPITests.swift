@@ -31,7 +31,7 @@ import Yams
                 described.insert(name)
                 #expect(known.template == path.string)
                 #expect(known.method.rawValue == method.string?.uppercased())
-                #expect((operation["security"]?.sequence?.isEmpty == true) == !known.needsSession)
+                #expect((operation["security"]?.sequence?.isEmpty == true) == !(known.needsSession || known.needsGateway))
                 #expect(operation["responses"]?["default"] != nil)
             }
         }
@@ -135,12 +135,37 @@ import Yams
             ciphertext: Data(),
             expiresIn: 1
         )
+        let mover = Mover(
+            id: id,
+            session: id,
+            repository: id,
+            tenant: id,
+            purpose: .backup,
+            token: Data(),
+            bandwidth: 1,
+            largest: 1
+        )
+        var bareMover = mover
+        bareMover.bandwidth = nil
         return [
             "ControlProblem": [problem, ControlProblem(.revoked, "")],
             "RegistrationRequest": [RegistrationRequest(code: "", publicKey: Data(), name: "")],
             "RegistrationAnswer": [
                 RegistrationAnswer(device: id, tenant: "", subtenant: ""),
                 RegistrationAnswer(device: id, tenant: "", subtenant: nil),
+            ],
+            "GatewayRegistrationRequest": [GatewayRegistrationRequest(code: "", publicKey: Data())],
+            "GatewayRegistrationAnswer": [GatewayRegistrationAnswer(gateway: id, name: "")],
+            "GatewaySignInRequest": [GatewaySignInRequest(gateway: id, nonce: Data(), signature: Data())],
+            "GatewaySignInAnswer": [GatewaySignInAnswer(token: "", authorities: [])],
+            "CertificateRequest": [CertificateRequest(publicKey: Data())],
+            "CertificateAnswer": [CertificateAnswer(chain: [], expiresIn: 1)],
+            "Mover": [mover, bareMover],
+            "MoverStorageRequest": [MoverStorageRequest(vaultKey: Data())],
+            "MoverStorageAnswer": [MoverStorageAnswer(storage: storage, folder: "", credentials: sealed)],
+            "MoverEvent": [
+                MoverEvent.movers([mover]), MoverEvent.start(mover), MoverEvent.stop(id), MoverEvent.returnUnused(id),
+                MoverEvent.heartbeat, MoverEvent.reconnect(after: 1),
             ],
             "NonceAnswer": [NonceAnswer(nonce: Data(), expiresIn: 1)],
             "SignInRequest": [

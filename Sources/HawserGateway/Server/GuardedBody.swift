@@ -1,0 +1,93 @@
+import Crypto
+import HawserFormat
+import NIOCore
+import Synchronization
+
+/// The body of an upload on its way through: hashed as it passes, at the tenant's rate, and with its last bytes held back
+/// until length and hash agree. When they don't, it throws in their place, so the storage never sees the end.
+struct GuardedBody<Base: AsyncSequence & Sendable>: AsyncSequence, Sendable where Base.Element == ByteBuffer {
+    /// What was wrong with it, for who sees only a broken upload.
+    final class Verdict: Sendable {
+        private let state = Mutex<(error: HawserError?, isWhole: Bool)>((nil, false))
+
+        var error: HawserError? { state.withLock { $0.error } }
+        /// Whether the last bytes have gone on.
+        var isWhole: Bool { state.withLock { $0.isWhole } }
+
+        fileprivate func pass() { state.withLock { $0.isWhole = true } }
+
+        fileprivate func refuse(_ message: String) -> HawserError {
+            let error = HawserError(.invalidArgument, message)
+            state.withLock { $0.error = error }
+            return error
+        }
+    }
+
+    // Enough that no storage takes what came for the whole, little enough to be held for each of hundreds of uploads.
+    static var heldBack: Int { 64 << 10 }
+
+    let base: Base
+    let length: Int
+    let sha256: ObjectName
+    let verdict = Verdict()
+    /// Called for each piece: waits for the tenant's rate, and throws when the mover was stopped.
+    let pass: @Sendable (_ bytes: Int) async throws -> Void
+
+    typealias Failure = any Error
+
+    func makeAsyncIterator() -> Iterator { Iterator(body: self, base: base.makeAsyncIterator()) }
+
+    struct Iterator: AsyncIteratorProtocol {
+        let body: GuardedBody
+        var base: Base.AsyncIterator
+        private var hasher = SHA256()
+        private var held = ByteBuffer()
+        private var count = 0
+        private var isOver = false
+
+        init(body: GuardedBody, base: Base.AsyncIterator) {
+            self.body = body
+            self.base = base
+        }
+
+        mutating func next() async throws -> ByteBuffer? {
+            try await next(isolation: #isolation)
+        }
+
+        mutating func next(isolation actor: isolated (any Actor)?) async throws -> ByteBuffer? {
+            if isOver { return nil }
+            while let piece = try await nextPiece(actor) {
+                count += piece.readableBytes
+                guard count <= body.length else {
+                    throw body.verdict.refuse("The body is longer than it was announced.")
+                }
+                try await body.pass(piece.readableBytes)
+                piece.withUnsafeReadableBytes { hasher.update(bufferPointer: $0) }
+                held.writeImmutableBuffer(piece)
+                let ready = held.readableBytes - GuardedBody.heldBack
+                if ready > 0, let slice = held.readSlice(length: ready) {
+                    // The rest is copied to the front instead of keeping all that was read.
+                    held.discardReadBytes()
+                    return slice
+                }
+            }
+            isOver = true
+            guard count == body.length else {
+                throw body.verdict.refuse("The body is shorter than it was announced.")
+            }
+            guard hasher.finalize().withUnsafeBytes({ ObjectName($0) }) == body.sha256 else {
+                throw body.verdict.refuse("The body has another SHA-256 than was announced.")
+            }
+            body.verdict.pass()
+            return held
+        }
+
+        private mutating func nextPiece(_ actor: isolated (any Actor)?) async throws -> ByteBuffer? {
+            do {
+                return try await base.next(isolation: actor)
+            } catch {
+                throw body.verdict.refuse("The upload broke off.")
+            }
+        }
+    }
+}

@@ -1,0 +1,89 @@
+import HawserControl
+import HawserFormat
+import Logging
+import Synchronization
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
+/// The movers that run here, as the provider's server says.
+final class Movers: Sendable {
+    private struct State {
+        var movers: [ControlID: TargetMover] = [:]
+        var byToken: [Data: TargetMover] = [:]
+        var throttles: [ControlID: Throttle] = [:]
+    }
+
+    private let link: ProviderLink
+    private let clients: StorageClients
+    private let logger: Logger
+    private let state = Mutex(State())
+
+    init(_ link: ProviderLink, _ clients: StorageClients, _ logger: Logger) {
+        self.link = link
+        self.clients = clients
+        self.logger = logger
+    }
+
+    var count: Int { state.withLock { $0.movers.count } }
+
+    func mover(token hash: Data) -> TargetMover? { state.withLock { $0.byToken[hash] } }
+
+    func apply(_ event: MoverEvent) async {
+        switch event {
+        case .movers(let orders):
+            let kept = Set(orders.map(\.id))
+            await stop { !kept.contains($0) }
+            for order in orders { start(order) }
+        case .start(let order): start(order)
+        case .stop(let id): await stop { $0 == id }
+        case .returnUnused(let id): await state.withLock { $0.movers[id] }?.blocks.giveBack()
+        case .heartbeat, .reconnect, .unknown: break
+        }
+    }
+
+    /// Settles leases that end soon.
+    func tend() async {
+        for mover in state.withLock({ Array($0.movers.values) }) { await mover.blocks.giveBack(onlyEnding: true) }
+    }
+
+    func stopAll() async { await stop { _ in true } }
+
+    private func start(_ order: Mover) {
+        let isNew = state.withLock { state in
+            let throttle = state.throttles[order.tenant] ?? Throttle(rate: order.bandwidth)
+            throttle.setRate(order.bandwidth)
+            state.throttles[order.tenant] = throttle
+            guard state.movers[order.id] == nil else { return false }
+            let mover = TargetMover(order, link, clients, throttle, logger)
+            state.movers[order.id] = mover
+            state.byToken[order.token] = mover
+            return true
+        }
+        guard isNew else { return }
+        logger.info(
+            "Mover started",
+            metadata: ["mover": "\(order.id)", "session": "\(order.session)", "purpose": "\(order.purpose)"]
+        )
+    }
+
+    private func stop(where isMeant: (ControlID) -> Bool) async {
+        let stopped = state.withLock { state in
+            let stopped = state.movers.values.filter { isMeant($0.order.id) }
+            for mover in stopped {
+                state.movers[mover.order.id] = nil
+                state.byToken[mover.order.token] = nil
+            }
+            let tenants = Set(state.movers.values.map(\.order.tenant))
+            state.throttles = state.throttles.filter { tenants.contains($0.key) }
+            return stopped
+        }
+        for mover in stopped {
+            await mover.stop()
+            logger.info("Mover stopped", metadata: ["mover": "\(mover.order.id)", "session": "\(mover.order.session)"])
+        }
+    }
+}

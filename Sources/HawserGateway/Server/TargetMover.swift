@@ -1,0 +1,134 @@
+import AsyncHTTPClient
+import HawserControl
+import HawserFormat
+import HawserS3
+import Logging
+import NIOCore
+import Synchronization
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
+/// What serves one session's objects in one repository: its folder in the storage, the bytes it may still store, and the
+/// tenant's rate. It runs from the provider's order on; nothing of it is on disk.
+final class TargetMover: Sendable {
+    let order: Mover
+    let blocks: ByteBlocks
+    let throttle: Throttle
+    private let opened: Task<S3ObjectStore, any Error>
+    private let isStopped = Mutex(false)
+
+    init(_ order: Mover, _ link: ProviderLink, _ clients: StorageClients, _ throttle: Throttle, _ logger: Logger) {
+        self.order = order
+        self.throttle = throttle
+        blocks = ByteBlocks { request in
+            try await link.call(try ControlRequest.post(GatewayServerAPI.leases(order.id), request))
+        }
+        // Not within a request: the provider waits for this before the tenant hears of the mover.
+        opened = Task { try await Self.open(order, link, clients, logger) }
+    }
+
+    /// Waits until its storage is known.
+    func store() async throws -> S3ObjectStore { try await opened.value }
+
+    /// - Throws: `notSignedIn` once it was stopped.
+    func check() throws {
+        guard isStopped.withLock({ !$0 }) else { throw HawserError.unknownToken }
+    }
+
+    /// Running requests end with their next piece.
+    func stop() async {
+        isStopped.withLock { $0 = true }
+        opened.cancel()
+        await blocks.giveBack()
+    }
+
+    /// The secret is in the vault alone, sealed to it on the way.
+    private static func open(
+        _ order: Mover,
+        _ link: ProviderLink,
+        _ clients: StorageClients,
+        _ logger: Logger
+    ) async throws -> S3ObjectStore {
+        let told = Mutex<MoverStorageAnswer?>(nil)
+        let vault = try CredentialVault(logger: logger) { vaultKey in
+            let answer: MoverStorageAnswer = try await link.call(
+                try ControlRequest.post(GatewayServerAPI.credentials(order.id), MoverStorageRequest(vaultKey: vaultKey))
+            )
+            told.withLock { $0 = answer }
+            return CredentialVault.Delivery(
+                credentials: SealedS3Credentials(
+                    encapsulatedKey: answer.credentials.encapsulatedKey,
+                    ciphertext: answer.credentials.ciphertext
+                ),
+                info: Data(order.session.text.utf8),
+                expiresIn: answer.credentials.expiresIn.map { .seconds($0) }
+            )
+        }
+        try await vault.withCredentials { _ in }
+        guard let answer = told.withLock({ $0 }) else {
+            throw HawserError(.unavailable, "The provider's server told no storage.", isRetryable: true)
+        }
+        let configuration = S3Configuration(
+            endpoint: try S3Endpoint(parsing: answer.storage.endpoint),
+            region: answer.storage.region,
+            bucket: answer.storage.bucket,
+            prefix: answer.folder,
+            addressing: answer.storage.usesPathStyle ? .path : .virtualHost,
+            trustedCertificates: answer.storage.authority.map { Array($0.utf8) }
+        )
+        return try S3ObjectStore(
+            configuration,
+            credentials: vault,
+            client: try clients.client(configuration),
+            logger: logger
+        )
+    }
+}
+
+extension HawserError {
+    static let unknownToken = HawserError(
+        .notSignedIn,
+        "The gateway server does not know this token (any more). Ask the provider's server for a new grant."
+    )
+}
+
+/// One HTTP client for each storage, whatever the number of movers: each has a TLS context of its own.
+final class StorageClients: Sendable {
+    private struct Key: Hashable {
+        let endpoint: String
+        let authority: [UInt8]?
+    }
+
+    private let connections: Int
+    private let clients = Mutex<[Key: HTTPClient]>([:])
+
+    /// - Parameter connections: to one storage; as many as requests can run at one time.
+    init(connections: Int) {
+        self.connections = connections
+    }
+
+    func client(_ configuration: S3Configuration) throws -> HTTPClient {
+        let key = Key(endpoint: "\(configuration.endpoint)", authority: configuration.trustedCertificates)
+        if let known = clients.withLock({ $0[key] }) { return known }
+        var shared = configuration
+        shared.connections = connections
+        var settings = try HTTPClient.Configuration(shared)
+        settings.timeout.read = .seconds(60)
+        let made = HTTPClient(eventLoopGroup: HTTPClient.defaultEventLoopGroup, configuration: settings)
+        let kept = clients.withLock { clients in
+            if let other = clients[key] { return other }
+            clients[key] = made
+            return made
+        }
+        if kept !== made { made.shutdown { _ in } }
+        return kept
+    }
+
+    func shutdown() async {
+        for client in clients.withLock({ $0.values.map(\.self) }) { try? await client.shutdown() }
+    }
+}
