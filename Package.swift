@@ -301,8 +301,8 @@ let package = Package(
         .testTarget(
             name: "HawserProviderTests",
             dependencies: [
-                "HawserControl", "HawserFormat", "HawserNetwork", "HawserProvider", "HawserS3", "HawserStorage",
-                "HawserTesting", "HawserTestServer", "HawserTransfer",
+                "HawserControl", "HawserFormat", "HawserGateway", "HawserNetwork", "HawserProvider", "HawserS3",
+                "HawserStorage", "HawserTesting", "HawserTestServer", "HawserTransfer",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "GRDB", package: "GRDB.swift"),

@@ -8,8 +8,8 @@ import Testing
 @Suite struct AdminTests {
     @Test func aFirstDay() async throws {
         try await TestProvider.with { provider in
-            let admin = AdminService(provider.database, folder: provider.folder, actor: "root") { code, tenant in
-                "join:\(tenant.name):\(code)"
+            let admin = AdminService(provider.database, folder: provider.folder, actor: "root") { code, name, _ in
+                "join:\(name):\(code)"
             }
             let settings = StorageSettings(
                 kind: .compatible,
@@ -68,7 +68,7 @@ import Testing
         try await TestProvider.with { provider in
             let admin = AdminService(provider.database, folder: provider.folder)
             let added = try await admin.perform(GatewayAdd(name: "g1", kind: .relay, address: "relay.example:6180"))
-            #expect(added.address == "relay.example:6180" && added.kind == .relay)
+            #expect(added.gateway.address == "relay.example:6180" && added.gateway.kind == .relay)
             for address in ["relay", ":6180", "relay:0", "relay:x", "relay:70000", "my_relay:1", "a b:1", "relay:+1"] {
                 await expectError(.invalidArgument) {
                     try await admin.perform(GatewayAdd(name: "g2", kind: .relay, address: address))
@@ -77,7 +77,7 @@ import Testing
             let unknown = TenantAdd(name: "typo", settings: TenantSettings(gateways: ["g7"]))
             await expectError(.notFound) { try await admin.perform(unknown) }
             _ = try await admin.perform(TenantAdd(name: "one", settings: TenantSettings(gateways: ["g1"])))
-            let code = try await provider.database.addJoinCode(.gateway(added.id))
+            let code = try await provider.database.addJoinCode(.gateway(added.gateway.id))
             _ = try await admin.perform(GatewayRemove(gateway: "g1"))
             // Its code went with it.
             await expectError(.notSignedIn) {

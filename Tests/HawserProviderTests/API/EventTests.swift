@@ -1,5 +1,6 @@
 import HawserControl
 import HawserFormat
+import HawserNetwork
 import NIOHTTP1
 import Testing
 

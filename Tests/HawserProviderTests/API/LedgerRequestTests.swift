@@ -91,7 +91,7 @@ import Testing
         }
     }
 
-    @Test func aGrantTakesTheGatewayAndSaysWhy() async throws {
+    @Test func aGrantWithoutAGatewayServerIsRefused() async throws {
         try await withProvider { provider, client in
             let session = try await client.signIn()
             let path = ControlAPI.grants(provider.repository)
@@ -107,13 +107,11 @@ import Testing
             )
             let code = try await database.addJoinCode(.gateway(gateway.id))
             _ = try await database.registerGateway(code: code, publicKey: [1])
-            let grant = try await client.post(path, GrantRequest(purpose: .backup), token: session.token)
-                .value(Grant.self)
-            #expect(grant.mode == .gateway)
-            #expect(grant.gatewayServer == "gateway1.provider.test")
-            #expect(grant.reason.contains("credentials stay with the provider"))
-            #expect(grant.folder.hasPrefix(provider.repository.text + "/"))
-            #expect(grant.folder.hasSuffix("/"))
+            // It has joined, but is not there: that passes.
+            let away = try await client.post(path, GrantRequest(purpose: .backup), token: session.token)
+                .value(ControlProblem.self)
+            #expect(away.code == "no_way")
+            #expect(away.retryAfter != nil)
         }
     }
 }

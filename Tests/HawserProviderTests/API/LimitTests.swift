@@ -2,6 +2,7 @@ import AsyncHTTPClient
 import HTTPTypes
 import HawserControl
 import HawserFormat
+import HawserNetwork
 import NIOCore
 import NIOHTTP1
 import Testing

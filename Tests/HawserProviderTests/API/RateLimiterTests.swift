@@ -1,3 +1,4 @@
+import HawserNetwork
 import Testing
 
 @testable import HawserProvider

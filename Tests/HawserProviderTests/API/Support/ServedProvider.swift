@@ -2,6 +2,7 @@ import AsyncHTTPClient
 import Crypto
 import HawserControl
 import HawserFormat
+import HawserNetwork
 import Logging
 import NIOCore
 import NIOHTTP1

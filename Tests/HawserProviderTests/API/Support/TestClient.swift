@@ -48,7 +48,7 @@ struct TestClient: Sendable {
         http = Self.makeClient(authorities)
     }
 
-    static func makeClient(_ authorities: [Data]) -> HTTPClient {
+    static func makeClient(_ authorities: [Data], serverName: String = Self.serverName) -> HTTPClient {
         var configuration = HTTPClient.Configuration()
         var tls = TLSConfiguration.makeClientConfiguration()
         tls.minimumTLSVersion = .tlsv13
