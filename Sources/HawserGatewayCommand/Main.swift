@@ -34,7 +34,8 @@ enum Main {
 struct GatewayCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "hawser-gateway",
-        abstract: "The provider's gateways: the public port in front of all servers, and the servers that write to the storage.",
+        abstract:
+            "The provider's gateways: the public port in front of all servers, and the servers that write to the storage.",
         subcommands: [RelayCommand.self, JoinCommand.self, ServeCommand.self]
     )
 }

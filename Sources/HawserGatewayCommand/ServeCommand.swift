@@ -29,7 +29,10 @@ struct ServeCommand: AsyncParsableCommand {
     @Option(help: "Address and port to listen on. (default: 127.0.0.1:6182)")
     var listen: ListenOption?
 
-    @Option(help: "Cloud gateways, whose connections begin with a PROXY header, as 10.0.0.0/24; may be given more than once.")
+    @Option(
+        help:
+            "Cloud gateways, whose connections begin with a PROXY header, as 10.0.0.0/24; may be given more than once."
+    )
     var relay: [BlockOption] = []
 
     @Option(help: "Memory for requests that run, as 256M: each takes half a MiB, whatever the objects' lengths.")

@@ -74,7 +74,9 @@ enum ControlFailure {
 }
 
 extension ControlTransport {
-    package func call<Answer: Decodable>(_ request: ControlRequest, as type: Answer.Type = Answer.self) async throws -> Answer {
+    package func call<Answer: Decodable>(_ request: ControlRequest, as type: Answer.Type = Answer.self) async throws
+        -> Answer
+    {
         let body = try await send(request)
         do {
             return try JSONDecoder().decode(type, from: body)

@@ -95,7 +95,9 @@ extension GatewayStore {
                 var answer = Incoming(status: response.status, headers: response.headers)
                 guard request.method != .HEAD else { return answer }
                 let most = response.status.isSuccess ? limit : Self.longestProblem
-                if response.status.isSuccess, let length = response.headers.first(name: "content-length").flatMap({ Int($0) }) {
+                if response.status.isSuccess,
+                    let length = response.headers.first(name: "content-length").flatMap({ Int($0) })
+                {
                     answer.body.reserveCapacity(min(length, most))
                 }
                 for try await buffer in response.body {

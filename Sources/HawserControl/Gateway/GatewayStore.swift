@@ -110,7 +110,8 @@ public final class GatewayStore: ObjectStore {
         var request = Outgoing(.GET, GatewayAPI.object(key.path))
         if let range { request.headers.append(("range", "bytes=\(range.lowerBound)-\(range.upperBound - 1)")) }
         let answer = try await send(request, place: key.path, atMost: range?.count ?? maximumObjectLength)
-        guard answer.status == (range == nil ? .ok : .partialContent), answer.body.count == range?.count ?? answer.body.count
+        guard answer.status == (range == nil ? .ok : .partialContent),
+            answer.body.count == range?.count ?? answer.body.count
         else { throw ControlFailure.garbled("object") }
         return answer.body
     }
@@ -149,7 +150,10 @@ public final class GatewayStore: ObjectStore {
 
     /// - Throws: `unsupported`: the provider's server deletes.
     public func delete(_ keys: [ObjectKey]) async throws {
-        throw HawserError(.unsupported, "A gateway server deletes nothing. Deletions are asked of the provider's server.")
+        throw HawserError(
+            .unsupported,
+            "A gateway server deletes nothing. Deletions are asked of the provider's server."
+        )
     }
 
     private static func isOfKey(_ byte: UInt8) -> Bool {

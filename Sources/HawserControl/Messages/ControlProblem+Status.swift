@@ -31,7 +31,8 @@ extension ControlProblem {
 
     private static let answerable: Set<String> = [
         "not_signed_in", "session_over", "tenant_disabled", "lease_over", "revoked", "access_denied", "quota_exceeded",
-        "recovery", "not_found", "conflict", "too_many_sessions", "invalid_argument", "request_too_large", "unsupported",
+        "recovery", "not_found", "conflict", "too_many_sessions", "invalid_argument", "request_too_large",
+        "unsupported",
         "no_way", "wrong_method", "too_many_requests", "maintenance",
     ]
 }

@@ -24,7 +24,9 @@ extension GatewayService {
         }
         let largest = min(mover.order.largest, maximumObjectLength)
         guard let length = request.headers[.contentLength].flatMap({ Int($0) }), (1...largest).contains(length),
-            let sha256 = HTTPField.Name(GatewayAPI.sha256).flatMap({ request.headers[$0] }).flatMap({ ObjectName(hex: $0) })
+            let sha256 = HTTPField.Name(GatewayAPI.sha256).flatMap({ request.headers[$0] }).flatMap({
+                ObjectName(hex: $0)
+            })
         else {
             throw HawserError(
                 .invalidArgument,

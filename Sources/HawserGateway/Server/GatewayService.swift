@@ -152,7 +152,7 @@ struct GatewayService: Sendable {
         metrics.answered(route, head.status)
         // From here on the connection's end says that it failed.
         var body = try await writer.writeHead(head)
-        try await download.forEach { piece in
+        try await download.read { piece in
             try mover.check()
             try await mover.throttle.pass(piece.readableBytes)
             try await body.write(piece)

@@ -136,6 +136,8 @@ final class ProviderLink: Sendable {
             } catch let error as HawserError where error.code == .notSignedIn {
                 state.withLock { $0.token = nil }
                 logger.error("The provider's server refuses this gateway server", metadata: ["error": "\(error)"])
+                // It was removed, so it has no movers.
+                await onEvent(.movers([]))
             } catch {
                 logger.warning("The connection to the provider's server is lost", metadata: ["error": "\(error)"])
                 state.withLock { state in

@@ -14,7 +14,7 @@ import Synchronization
 final class GatewayHub: Sendable {
     /// A mover that was started.
     struct Running: Sendable {
-        let mover: Mover
+        fileprivate(set) var mover: Mover
         let gateway: ControlID
         let target: LedgerTarget
         let folder: ControlID
@@ -200,6 +200,22 @@ final class GatewayHub: Sendable {
         state.withLock { state in
             for running in state.running.values where isMeant(running) { Self.stop(running, &state) }
         }
+    }
+
+    /// Tells gateway servers of another rate of the tenant.
+    func setBandwidth(_ bandwidth: Int?, of tenant: ControlID) {
+        state.withLock { state in
+            for (id, running) in state.running
+            where running.mover.tenant == tenant && running.mover.bandwidth != bandwidth {
+                state.running[id]?.mover.bandwidth = bandwidth
+                guard let changed = state.running[id]?.mover else { continue }
+                state.feeds[running.gateway]?.send(.start(changed))
+            }
+        }
+    }
+
+    func hasMovers(of tenant: ControlID) -> Bool {
+        state.withLock { $0.running.values.contains { $0.mover.tenant == tenant } }
     }
 
     func returnUnused(repository: ControlID, tenant: ControlID) {

@@ -61,7 +61,7 @@ extension S3ObjectStore {
 
     private func hash(of key: ObjectKey) async throws -> ObjectName {
         var hasher = SHA256()
-        try await open(key, range: nil).forEach { piece in
+        try await open(key, range: nil).read { piece in
             piece.withUnsafeReadableBytes { hasher.update(bufferPointer: $0) }
         }
         return hasher.finalize().withUnsafeBytes { ObjectName($0) }
@@ -106,7 +106,7 @@ package struct S3Download: Sendable {
     }
 
     /// - Throws: `unavailable` when fewer bytes came than the storage said.
-    package func forEach(_ use: (ByteBuffer) async throws -> Void) async throws {
+    package func read(_ use: (ByteBuffer) async throws -> Void) async throws {
         var (skip, left) = (skipped, length)
         do {
             for try await var buffer in body {

@@ -12,15 +12,19 @@ struct ProviderBench {
     let directory: TemporaryDirectory
     private let serverPort: UInt16
     let gatewayPort: UInt16
+    let gatewayServerPort: UInt16
 
     init() throws {
         directory = try TemporaryDirectory()
         serverPort = try Self.freePort()
         gatewayPort = try Self.freePort()
+        gatewayServerPort = try Self.freePort()
         let routes = """
             routes:
               - names: [control.backup.example]
                 backends: ["127.0.0.1:\(serverPort)"]
+              - names: [gs1.backup.example]
+                backends: ["127.0.0.1:\(gatewayServerPort)"]
             """
         try Data(routes.utf8).write(to: directory.url.appending(path: "routes.yaml"))
     }
@@ -60,9 +64,33 @@ struct ProviderBench {
         )
     }
 
+    func join(_ joinString: String) async throws -> CommandResult {
+        try await RunningCommand(
+            HawserBinary.path("hawser-gateway"),
+            ["join", "-", "--data", directory.path + "/gs1"],
+            environment: environment,
+            input: Data("\(joinString)\n".utf8)
+        ).result()
+    }
+
+    func startGatewayServer() throws -> RunningCommand {
+        try RunningCommand(
+            HawserBinary.path("hawser-gateway"),
+            [
+                "serve", "--data", directory.path + "/gs1", "--listen", "127.0.0.1:\(gatewayServerPort)", "--relay",
+                "127.0.0.1", "--memory", "64M",
+            ],
+            environment: environment
+        )
+    }
+
     /// Until both take connections.
     func waitUntilServing() async throws {
-        for port in [serverPort, gatewayPort] {
+        try await wait(for: [serverPort, gatewayPort])
+    }
+
+    func wait(for ports: [UInt16]) async throws {
+        for port in ports {
             while !Self.withSocket(port, { connect($0, $1, $2) == 0 }) { try await Task.sleep(for: .milliseconds(20)) }
         }
     }

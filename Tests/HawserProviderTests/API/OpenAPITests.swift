@@ -31,7 +31,9 @@ import Yams
                 described.insert(name)
                 #expect(known.template == path.string)
                 #expect(known.method.rawValue == method.string?.uppercased())
-                #expect((operation["security"]?.sequence?.isEmpty == true) == !(known.needsSession || known.needsGateway))
+                #expect(
+                    (operation["security"]?.sequence?.isEmpty == true) == !(known.needsSession || known.needsGateway)
+                )
                 #expect(operation["responses"]?["default"] != nil)
             }
         }

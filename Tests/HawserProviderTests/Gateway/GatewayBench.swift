@@ -175,7 +175,9 @@ struct RawTenant: Sendable {
     let port: Int
     let token: String
 
-    func put(_ path: String, _ bytes: [UInt8], sha256: ObjectName, token: String? = nil) async throws -> TestClient.Answer {
+    func put(_ path: String, _ bytes: [UInt8], sha256: ObjectName, token: String? = nil) async throws
+        -> TestClient.Answer
+    {
         var request = request("PUT", path, token)
         request.headers.add(name: GatewayAPI.sha256, value: sha256.hex)
         request.body = .bytes(ByteBuffer(bytes: bytes))

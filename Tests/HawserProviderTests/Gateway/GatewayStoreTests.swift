@@ -67,9 +67,13 @@ struct GatewayStoreTests {
                 #expect(bench.storedKeys.sorted() == objects.map { grant.folder + $0.key.path }.sorted())
                 // What is there already costs nothing, also when nothing is free.
                 #expect(try await store.put(objects[0]) == .existed)
-                let more = await #expect(throws: HawserError.self) { try await store.put(TestObject(length: 1, seed: 9)) }
+                let more = await #expect(throws: HawserError.self) {
+                    try await store.put(TestObject(length: 1, seed: 9))
+                }
                 #expect(more?.code == .quotaExceeded)
-                #expect(try await store.get(objects[1].key, range: 10..<200_000) == Array(objects[1].bytes[10..<200_000]))
+                #expect(
+                    try await store.get(objects[1].key, range: 10..<200_000) == Array(objects[1].bytes[10..<200_000])
+                )
             }
             let closed = try await client.send(.DELETE, ControlAPI.session(session.session), token: session.token)
             #expect(closed.status == 204)

@@ -41,10 +41,13 @@ struct HostileTenantTests {
                 // Without an announced length.
                 var endless = tenant.request("PUT", path, nil)
                 endless.headers.add(name: GatewayAPI.sha256, value: object.sha256.hex)
-                endless.body = .stream(AsyncStream { stream in
+                endless.body = .stream(
+                    AsyncStream { stream in
                         stream.yield(ByteBuffer(bytes: object.bytes))
                         stream.finish()
-                    }, length: .unknown)
+                    },
+                    length: .unknown
+                )
                 #expect(try await tenant.send(endless).code == "invalid_argument")
                 // It breaks off in the middle.
                 var short = tenant.request("PUT", path, nil)
