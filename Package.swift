@@ -349,7 +349,7 @@ let package = Package(
         .testTarget(
             name: "HawserGatewayTests",
             dependencies: [
-                "HawserFormat", "HawserGateway", "HawserMetrics", "HawserNetwork", "HawserTesting",
+                "HawserControl", "HawserFormat", "HawserGateway", "HawserMetrics", "HawserNetwork", "HawserTesting",
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),

@@ -90,6 +90,10 @@ actor ByteBlocks {
                 (error.isRetryable, error.retryAfter) = (true, .seconds(1))
             }
             throw error
+        } catch {
+            // It may have been given all the same.
+            unsettled.append(LeaseSettlement(lease: id, used: 0))
+            throw error
         }
         unsettled.removeAll(where: settled.contains)
         guard answer.bytes >= bytes else {

@@ -46,6 +46,7 @@ final class FairSlots: Sendable {
     }
 
     var used: Int { state.withLock { total - $0.free } }
+    var waiting: Int { state.withLock { $0.waiting.values.reduce(0) { $0 + $1.count } } }
 
     func withSlot<Result>(of tenant: ControlID, _ body: () async throws -> Result) async throws -> Result {
         try await take(tenant)

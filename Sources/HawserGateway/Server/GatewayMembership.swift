@@ -8,6 +8,14 @@ import HawserFormat
     import Foundation
 #endif
 
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#elseif canImport(Darwin)
+    import Darwin
+#endif
+
 /// What a gateway server keeps in its data folder: whose it is, and the key that it signs in with.
 public struct GatewayMembership: Codable, Sendable {
     public let domain: String
@@ -99,8 +107,8 @@ public struct GatewayMembership: Codable, Sendable {
                 attributes: [.posixPermissions: 0o600]
             )
             guard isMade else { throw HawserError(.fileSystem, "The file can't be written.") }
-            _ = try? FileManager.default.removeItem(atPath: file)
-            try FileManager.default.moveItem(atPath: temporary, toPath: file)
+            // In one step: there is always one of the two.
+            guard rename(temporary, file) == 0 else { throw HawserError(.fileSystem, "The file can't be renamed.") }
         } catch {
             _ = try? FileManager.default.removeItem(atPath: temporary)
             throw HawserError(.fileSystem, "The gateway server's file can't be written.", place: file, cause: error)

@@ -40,8 +40,8 @@ public final class GatewayServer: Service {
     // Of one request: 64 KiB held back, two pieces of it on their way, and the buffers of two connections.
     private static let memoryOfRequest = 512 << 10
     private static let tick = Duration.seconds(5)
-    // Of the certificate's time: a third is left, as of the provider's own.
-    private static let renewal = 2.0 / 3.0
+    // Long before its end (90 days), and before an authority that has signed it is retired (30 days after another signs).
+    private static let renewal = 7 * 86_400.0
 
     private let configuration: Configuration
     private let logger: Logger
@@ -159,11 +159,11 @@ public final class GatewayServer: Service {
                 let made = try Self.context(answer.chain, key)
                 context.withLock { $0 = made }
                 onFirst()
-                pause = max(60, answer.expiresIn * Self.renewal)
+                pause = max(60, min(answer.expiresIn * 2 / 3, Self.renewal))
             } catch {
                 logger.error("No certificate from the provider's server", metadata: ["error": "\(error)"])
             }
-            try? await Task.sleep(for: .seconds(min(pause, 365 * 86_400)))
+            try? await Task.sleep(for: .seconds(pause))
         }
     }
 

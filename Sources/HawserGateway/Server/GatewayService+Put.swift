@@ -9,7 +9,7 @@ import Logging
 import NIOCore
 
 extension GatewayService {
-    // An upload on a line that is slower than that, over its whole time, gives its place to others.
+    // An object on a line that is slower than that, over its whole time, gives its place to others.
     private static let slowest = 8 << 10
     private static let extra = TimeAmount.seconds(60)
 
@@ -36,14 +36,19 @@ extension GatewayService {
         guard link.isConnected else {
             throw HawserError(.unavailable, "The provider's server can't be reached.", isRetryable: true)
         }
-        let channel = connection.channel
-        let deadline = channel.eventLoop.scheduleTask(
-            in: Self.extra + .seconds(Int64(length / Self.slowest))
-        ) { channel.close(promise: nil) }
-        defer { deadline.cancel() }
         return try await slots.withSlot(of: mover.order.tenant) {
+            let deadline = Self.deadline(length, connection)
+            defer { deadline.cancel() }
             let result = try await store(key, length, sha256, mover, request.body)
             return GatewayAnswer(result == .created ? .created : .ok)
+        }
+    }
+
+    /// Closes the connection when an object of that length takes too long.
+    static func deadline(_ length: Int, _ connection: ControlConnection) -> Scheduled<Void> {
+        let channel = connection.channel
+        return channel.eventLoop.scheduleTask(in: extra + .seconds(Int64(length / slowest))) {
+            channel.close(promise: nil)
         }
     }
 

@@ -30,7 +30,7 @@ struct GatewayService: Sendable {
     func respond(_ request: Request, _ writer: consuming ResponseWriter, _ connection: ControlConnection) async throws {
         let route = GatewayRoute(request)
         if case .get(let key) = route {
-            try await get(key, request, writer)
+            try await get(key, request, writer, connection)
             return
         }
         let answer = await answer(route, request, connection)
@@ -121,7 +121,12 @@ struct GatewayService: Sendable {
     }
 
     @concurrent
-    private func get(_ key: ObjectKey, _ request: Request, _ writer: consuming ResponseWriter) async throws {
+    private func get(
+        _ key: ObjectKey,
+        _ request: Request,
+        _ writer: consuming ResponseWriter,
+        _ connection: ControlConnection
+    ) async throws {
         let route = GatewayRoute.get(key)
         let mover: TargetMover
         do {
@@ -150,6 +155,8 @@ struct GatewayService: Sendable {
         head.headerFields[.contentType] = "application/octet-stream"
         head.headerFields[.contentLength] = "\(download.length)"
         metrics.answered(route, head.status)
+        let deadline = Self.deadline(download.length, connection)
+        defer { deadline.cancel() }
         // From here on the connection's end says that it failed.
         var body = try await writer.writeHead(head)
         try await download.read { piece in

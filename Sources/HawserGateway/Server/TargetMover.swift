@@ -28,7 +28,7 @@ final class TargetMover: Sendable {
             try await link.call(try ControlRequest.post(GatewayServerAPI.leases(order.id), request))
         }
         // Not within a request: the provider waits for this before the tenant hears of the mover.
-        opened = Task { try await Self.open(order, link, clients, logger) }
+        opened = Task { try await Self.openPatiently(order, link, clients, logger) }
     }
 
     /// Waits until its storage is known.
@@ -44,6 +44,26 @@ final class TargetMover: Sendable {
         isStopped.withLock { $0 = true }
         opened.cancel()
         await blocks.giveBack()
+    }
+
+    // The provider's server may be gone for some moments, when this one comes back.
+    private static let attempts = 60
+
+    private static func openPatiently(
+        _ order: Mover,
+        _ link: ProviderLink,
+        _ clients: StorageClients,
+        _ logger: Logger
+    ) async throws -> S3ObjectStore {
+        for _ in 1..<attempts {
+            do {
+                return try await open(order, link, clients, logger)
+            } catch let error as HawserError where error.isRetryable {
+                logger.debug("A mover waits for its storage", metadata: ["mover": "\(order.id)", "error": "\(error)"])
+                try await Task.sleep(for: .seconds(1))
+            }
+        }
+        return try await open(order, link, clients, logger)
     }
 
     /// The secret is in the vault alone, sealed to it on the way.
