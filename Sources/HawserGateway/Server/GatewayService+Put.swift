@@ -99,7 +99,8 @@ extension GatewayService {
     ) async throws -> PutResult {
         try await withThrowingTaskGroup(of: PutResult.self) { group in
             group.addTask {
-                defer { pieces.end() }
+                // Who still waits for a piece must not take this for the end of the body.
+                defer { pieces.end(CancellationError()) }
                 return try await upload()
             }
             do {

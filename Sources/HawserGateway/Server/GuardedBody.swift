@@ -17,7 +17,10 @@ struct GuardedBody<Base: AsyncSequence & Sendable>: AsyncSequence, Sendable wher
         fileprivate func pass() { state.withLock { $0.isWhole = true } }
 
         fileprivate func refuse(_ message: String) -> HawserError {
-            let error = HawserError(.invalidArgument, message)
+            note(HawserError(.invalidArgument, message))
+        }
+
+        fileprivate func note(_ error: HawserError) -> HawserError {
             state.withLock { $0.error = error }
             return error
         }
@@ -61,7 +64,11 @@ struct GuardedBody<Base: AsyncSequence & Sendable>: AsyncSequence, Sendable wher
                 guard count <= body.length else {
                     throw body.verdict.refuse("The body is longer than it was announced.")
                 }
-                try await body.pass(piece.readableBytes)
+                do {
+                    try await body.pass(piece.readableBytes)
+                } catch let error as HawserError {
+                    throw body.verdict.note(error)
+                }
                 piece.withUnsafeReadableBytes { hasher.update(bufferPointer: $0) }
                 held.writeImmutableBuffer(piece)
                 let ready = held.readableBytes - GuardedBody.heldBack
@@ -85,6 +92,9 @@ struct GuardedBody<Base: AsyncSequence & Sendable>: AsyncSequence, Sendable wher
         private mutating func nextPiece(_ actor: isolated (any Actor)?) async throws -> ByteBuffer? {
             do {
                 return try await base.next(isolation: actor)
+            } catch is CancellationError {
+                // It ended at the other side.
+                throw CancellationError()
             } catch {
                 throw body.verdict.refuse("The upload broke off.")
             }

@@ -3,6 +3,7 @@ import HawserControl
 import HawserFormat
 import HawserGateway
 import HawserStorage
+import HawserTestServer
 import HawserTesting
 import NIOCore
 import NIOHTTP1
@@ -80,6 +81,32 @@ struct HostileTenantTests {
                 }
                 #expect(bench.storedKeys == [grant.folder + whole.key.path])
             }
+        }
+    }
+
+    @Test("A storage that fails in the middle is no fault of the upload: trying again helps")
+    func failingStorage() async throws {
+        try await withGatewayServer(limit: 2_000_000) { bench, client, port in
+            let session = try await client.signIn()
+            let grant = try await bench.grant(client, session)
+            try await bench.withStore(grant, ports: [port]) { store async throws in
+                let effects: [ServerFault.Effect] = [
+                    .answer(.slowDown(retryAfter: "1")), .resetBefore, .resetAfter,
+                    .answerAfter(.error(503, "ServiceUnavailable")),
+                ]
+                for (index, effect) in effects.enumerated() {
+                    bench.storage.removeFaults()
+                    bench.storage.add(ServerFault(effect, on: [.put]))
+                    let object = TestObject(length: 400_000, seed: UInt64(index))
+                    let error = await #expect(throws: HawserError.self) { try await store.put(object) }
+                    #expect(error?.isRetryable == true, "\(effect): \(String(describing: error))")
+                    _ = try await store.put(object)
+                    #expect(try await store.get(object.key, range: nil) == object.bytes)
+                    try bench.storage.verifyAllFired()
+                }
+            }
+            _ = try await client.send(.DELETE, ControlAPI.session(session.session), token: session.token)
+            try await bench.settled(used: 4 * 400_000)
         }
     }
 
