@@ -135,11 +135,12 @@ public struct TenantJoinCode: AdminRequest {
         if let subtenant { part = try await service.subtenant(subtenant, of: tenant) }
         let subject = JoinSubject.device(tenant: tenant.id, subtenant: part?.id)
         // Without an address to dial the code would be of no use, and be good for 72 hours.
-        _ = try await service.joinString?(String(repeating: "0", count: 26), tenant)
+        let gateways = tenant.settings.gateways
+        _ = try await service.joinString?(String(repeating: "0", count: 26), tenant.name, gateways)
         let code = try await service.database.addJoinCode(subject, actor: service.actor)
         return Answer(
             code: code,
-            joinString: try await service.joinString?(code, tenant.name, tenant.settings.gateways),
+            joinString: try await service.joinString?(code, tenant.name, gateways),
             expiresIn: Int(ConfigurationDatabase.joinCodeLifetime / .seconds(1))
         )
     }
