@@ -1,5 +1,6 @@
 import HawserControl
 import HawserFormat
+import Logging
 
 #if canImport(FoundationEssentials)
     public import FoundationEssentials
@@ -97,6 +98,38 @@ public struct StorageUpdate: AdminRequest {
             actor: service.actor
         )
         return try await service.database.storage(id)
+    }
+}
+
+/// Plays a hostile tenant against a storage, and remembers which kinds of access may be given out.
+public struct StorageCheck: AdminRequest {
+    public static let operation = "storage.check"
+    public var storage: String
+
+    public init(storage: String) {
+        self.storage = storage
+    }
+
+    public struct Answer: Codable, Sendable {
+        public var findings: [FenceFinding]
+        /// Of each kind of access that was tried: whether all held.
+        public var held: [String: Bool]
+    }
+
+    public func run(_ service: AdminService) async throws -> Answer {
+        let database = service.database
+        let record = try await service.storage(storage)
+        let issuer = CredentialIssuer(database, logger: Logger(label: "hawser.check"))
+        let findings = try await FenceCheck.run(record, issuer)
+        var settings = try await database.storage(record.id).settings
+        var checked: [String: String] = [:]
+        for (access, tried) in Dictionary(grouping: findings, by: \.access) {
+            let failed = tried.filter { !$0.held }.map(\.attempt)
+            checked[access.rawValue] = failed.isEmpty ? StorageSettings.held : failed.joined(separator: "; ")
+        }
+        settings.checked = checked
+        try await database.updateStorage(record.id, settings, actor: service.actor)
+        return Answer(findings: findings, held: checked.mapValues { $0 == StorageSettings.held })
     }
 }
 

@@ -72,6 +72,7 @@ extension ConfigurationDatabase {
         let holder = key
         try await write(actor: actor) { transaction in
             try Self.check(settings)
+            var settings = settings
             let old = try transaction.db.one("storage", id: id, what: "storage").map(StorageRecord.init)
             let moves = (old.settings.bucket, old.settings.prefix) != (settings.bucket, settings.prefix)
             guard try !moves || !transaction.db.exists("SELECT 1 FROM repository WHERE storage = ?", [id.text]) else {
@@ -81,6 +82,8 @@ extension ConfigurationDatabase {
                     place: old.name
                 )
             }
+            // What was found to hold need not hold elsewhere, or for another role.
+            if !old.settings.isChecked(like: settings) { settings.checked = nil }
             try transaction.db.update("storage", id: id, ["settings": try jsonText(settings)])
             if let secret {
                 try transaction.setSecret(Self.secretName(storage: id), secret, holder.key)

@@ -115,8 +115,7 @@ final class CredentialIssuer: Sendable {
             )
         }
         let configuration = try S3Configuration(storage.settings, folder: "")
-        let standard = configuration.stsEndpoint(AWSEnvironment([:]))
-        let endpoint = sts.endpoint.map { STSEndpoint(url: $0, region: storage.settings.region) } ?? standard
+        let endpoint = Self.endpoint(sts, configuration)
         let owner = StaticCredentials(try await key(of: storage))
         var seconds = min(max(sts.lifetime, Self.leastLife), longest.withLock { $0[storage.id] } ?? .max)
         if let atMost { seconds = min(seconds, atMost) }
@@ -145,6 +144,32 @@ final class CredentialIssuer: Sendable {
                 }
             }
         }
+    }
+
+    private static func endpoint(_ sts: SecurityTokenSettings, _ configuration: S3Configuration) -> STSEndpoint {
+        sts.endpoint.map { STSEndpoint(url: $0, region: configuration.region) }
+            ?? configuration.stsEndpoint(AWSEnvironment([:]))
+    }
+
+    /// As somebody who has credentials of the role already: for trying what must not work.
+    func assume(
+        _ storage: StorageRecord,
+        _ policy: String?,
+        as session: S3Credentials,
+        _ client: HTTPClient
+    ) async throws -> S3Credentials {
+        guard let sts = storage.settings.sts else { throw HawserError(.unsupported, "There is no role.") }
+        let endpoint = Self.endpoint(sts, try S3Configuration(storage.settings, folder: ""))
+        return try await STSClient(endpoint, client: client).assumeRole(
+            AssumeRoleRequest(
+                roleARN: sts.roleARN,
+                sessionName: "hawser",
+                duration: .seconds(Self.leastLife),
+                policy: policy,
+                externalID: sts.externalID
+            ),
+            with: StaticCredentials(session)
+        )
     }
 
     /// The next of the lives that storages have as their limits.

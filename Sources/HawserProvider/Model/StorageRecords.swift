@@ -52,6 +52,14 @@ public struct StorageSettings: Codable, Sendable, Hashable {
     }
 }
 
+extension StorageSettings {
+    /// Whether what a check found for one of the two holds for the other.
+    func isChecked(like other: StorageSettings) -> Bool {
+        endpoint == other.endpoint && bucket == other.bucket && sts?.roleARN == other.sts?.roleARN
+            && sts?.endpoint == other.sts?.endpoint
+    }
+}
+
 /// How a storage gives temporary credentials (STS).
 public struct SecurityTokenSettings: Codable, Sendable, Hashable {
     /// Where; `nil`: Amazon's for its storages, and the storage's own address for others.

@@ -15,7 +15,7 @@ struct StorageCommand: ParsableCommand {
         abstract: "Manage the object storages.",
         subcommands: [
             StorageAddCommand.self, StorageListCommand.self, StorageShowCommand.self, StorageUpdateCommand.self,
-            StorageRemoveCommand.self,
+            StorageRemoveCommand.self, StorageCheckCommand.self,
         ]
     )
 }
@@ -59,6 +59,18 @@ struct StorageFields: ParsableArguments {
     )
     var secretFile: String?
 
+    @Option(help: ArgumentHelp("The role that tenants' temporary credentials are of; none: no role.", valueName: "arn"))
+    var stsRole: String?
+
+    @Option(help: ArgumentHelp("Where temporary credentials are made, if it is not the usual place.", valueName: "url"))
+    var stsEndpoint: String?
+
+    @Option(help: ArgumentHelp("The external id that the role asks for.", valueName: "text"))
+    var stsExternalID: String?
+
+    @Option(help: ArgumentHelp("How long temporary credentials are asked for. (default: 336)", valueName: "hours"))
+    var stsHours: Int?
+
     enum AddressingStyle: String, ExpressibleByArgument {
         case path, virtual
     }
@@ -74,6 +86,30 @@ struct StorageFields: ParsableArguments {
         if let region { settings.region = region }
         if let addressing { settings.usesPathStyle = addressing == .path }
         if let accessKey { settings.accessKeyID = accessKey }
+        try applySTS(to: &settings)
+    }
+
+    private func applySTS(to settings: inout StorageSettings) throws {
+        if stsRole == "none" {
+            settings.sts = nil
+            return
+        }
+        if let stsRole {
+            settings.sts = settings.sts ?? SecurityTokenSettings(roleARN: stsRole)
+            settings.sts?.roleARN = stsRole
+        }
+        guard settings.sts != nil else {
+            guard stsEndpoint == nil, stsExternalID == nil, stsHours == nil else {
+                throw ValidationError("The other --sts options need --sts-role.")
+            }
+            return
+        }
+        if let stsEndpoint { settings.sts?.endpoint = stsEndpoint }
+        if let stsExternalID { settings.sts?.externalID = stsExternalID }
+        if let stsHours {
+            guard (1...8760).contains(stsHours) else { throw ValidationError("--sts-hours is 1 to 8760.") }
+            settings.sts?.lifetime = stsHours * 3600
+        }
     }
 }
 
@@ -247,5 +283,43 @@ struct StorageRemoveCommand: AsyncParsableCommand {
     func run() async throws {
         let answer = try await options.perform(StorageRemove(storage: storage))
         try Output.show(answer, options, "Removed storage \(storage).")
+    }
+}
+
+struct StorageCheckCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "check",
+        abstract: "Try whether tenants can get beyond their folders, as a hostile one would.",
+        discussion: """
+            Makes two folders in the storage, tries with presigned requests and, with --sts-role, with temporary credentials what a \
+            tenant must not be able to do, and removes them again. Direct mode with sts and tickets is given out only when \
+            everything held; until then data takes the gateway. Exit code 1 when something did not hold.
+
+            Example: hawser-provider storage check main
+            """
+    )
+
+    @Argument(help: "The storage's name or id.") var name: String
+    @OptionGroup var options: ProviderOptions
+
+    func run() async throws {
+        let answer = try await options.perform(StorageCheck(storage: name))
+        try Output.show(
+            answer,
+            options,
+            ["ACCESS", "ATTEMPT", "MUST", "ANSWER", "HELD"],
+            answer.findings.map {
+                [
+                    $0.access.rawValue, $0.attempt, $0.isAllowed ? "work" : "fail", $0.answer, $0.held ? "yes" : "NO",
+                ]
+            }
+        )
+        for (access, held) in answer.held.sorted(by: { $0.key < $1.key }) where !held {
+            Output.warning(
+                "\(access) does not hold here and is not given out: mend what is named, or use "
+                    + (access == "sts" ? "tickets, shared or gateway mode." : "sts, shared or gateway mode.")
+            )
+        }
+        if answer.held.values.contains(false) { throw ExitCode(1) }
     }
 }
