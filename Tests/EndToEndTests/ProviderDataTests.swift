@@ -10,11 +10,19 @@ private struct ProviderScene {
     let storage: S3TestServer
     let server: RunningCommand
     let relay: RunningCommand
+    /// The gateway server.
+    let mover: RunningCommand?
 
     static let secret = "hawser/test+secret"
 
-    /// - Parameter access: options of `storage add`.
-    static func run(_ access: [String], _ body: (ProviderScene) async throws -> Void) async throws {
+    /// - Parameters:
+    ///   - access: options of `storage add`.
+    ///   - hasGatewayServer: whether there is `gs1`.
+    static func run(
+        _ access: [String],
+        hasGatewayServer: Bool = false,
+        _ body: (ProviderScene) async throws -> Void
+    ) async throws {
         try await withS3TestServer { storage in
             let system = try ProviderBench()
             let settings = try TemporaryDirectory()
@@ -41,33 +49,51 @@ private struct ProviderScene {
             )
             try await system.provider("tenant", "add", "acme")
             try await system.provider("quota", "set", "acme", "main", "500M")
+            let server = try system.startServer()
+            let relay = try system.startGateway()
+            try await system.waitUntilServing()
             let scene = ProviderScene(
                 system: system,
                 tenant: tenant,
                 storage: storage,
-                server: try system.startServer(),
-                relay: try system.startGateway()
+                server: server,
+                relay: relay,
+                mover: hasGatewayServer ? try await startMover(system) : nil
             )
-            defer {
-                scene.server.send(SIGKILL)
-                scene.relay.send(SIGKILL)
-            }
-            try await system.waitUntilServing()
+            defer { for process in [server, relay, scene.mover] { process?.send(SIGKILL) } }
             let code = try await system.provider("tenant", "join-code", "acme", "--json")
             let join = try #require(code.objects.first?["joinString"] as? String, "\(code)")
             try await tenant.hawser("login", join, "--name", "office", "--device", "laptop").expect(0)
             do {
                 try await body(scene)
             } catch {
-                scene.server.send(SIGTERM)
-                print(try await scene.server.result())
+                for process in [scene.mover, server].compactMap({ $0 }) {
+                    process.send(SIGTERM)
+                    print(try await process.result())
+                }
                 throw error
             }
-            scene.server.send(SIGTERM)
-            let ended = try await scene.server.result()
-            ended.expect(0)
-            #expect(!ended.allText.contains(secret))
+            for process in [scene.mover, server].compactMap({ $0 }) {
+                process.send(SIGTERM)
+                let ended = try await process.result()
+                ended.expect(0)
+                // The provider learns nothing, and tells nothing of what he knows.
+                #expect(!ended.allText.contains(secret) && !ended.allText.contains("file-"))
+            }
         }
+    }
+
+    private static func startMover(_ system: ProviderBench) async throws -> RunningCommand {
+        let added = try await system.provider(
+            arguments: [
+                "gateway", "add", "gs1", "--kind", "server", "--address", "127.0.0.1:\(system.gatewayServerPort)",
+                "--json",
+            ]
+        )
+        try await system.join(try #require(added.objects.first?["joinString"] as? String, "\(added)")).expect(0)
+        let mover = try system.startGatewayServer()
+        try await system.wait(for: [system.gatewayServerPort])
+        return mover
     }
 
     /// Makes a repository, backs up twice, checks, restores and compares; removes a snapshot and prunes.
@@ -127,7 +153,7 @@ struct ProviderDataTests {
             try await tenant.backup()
             try await scene.system.provider("quota", "set", "acme", "main", "40M")
             var generator = SystemRandomNumberGenerator()
-            let large = Data((0..<8 << 20).map { _ in generator.next() as UInt64 }.withUnsafeBytes { Array($0) })
+            let large = (0..<8 << 20).map { _ in generator.next() as UInt64 }.withUnsafeBytes { Data($0) }
             try large.write(to: URL(filePath: tenant.source + "/large"))
             let full = try await tenant.hawser("backup", tenant.source, "--json")
             full.expect(13)
@@ -139,6 +165,44 @@ struct ProviderDataTests {
             try await tenant.backup()
             try await tenant.restore("latest", to: "target").expect(0)
             try await TreeComparison.expectEqual(tenant.source, tenant.restored("target"))
+        }
+    }
+
+    @Test("Through a gateway server, and from there to direct mode and back as the provider says")
+    func gateway() async throws {
+        let options = ["--mode", "gateway", "--gateway-server", "gs1"]
+        try await ProviderScene.run(options, hasGatewayServer: true) { scene in
+            try await scene.workDay()
+            #expect(try await scene.used() == scene.storage.bytesStored)
+            for change in [["--mode", "direct", "--access", "shared"], ["--access", "provider"]] {
+                try await scene.system.provider(arguments: ["repository", "update", "main"] + change)
+                let name = "target-\(change.count)"
+                try Data(name.utf8).write(to: URL(filePath: scene.tenant.source + "/" + name))
+                try await scene.tenant.backup()
+                try await scene.tenant.restore("latest", to: name).expect(0)
+                try await TreeComparison.expectEqual(scene.tenant.source, scene.tenant.restored(name))
+            }
+            try await scene.tenant.hawser("check", "--read-data").expect(0)
+        }
+    }
+
+    @Test("The quota holds through a gateway server")
+    func gatewayQuota() async throws {
+        let options = ["--mode", "gateway", "--gateway-server", "gs1"]
+        try await ProviderScene.run(options, hasGatewayServer: true) { scene in
+            let tenant = scene.tenant
+            try await tenant.hawser("init").expect(0)
+            try Data("small".utf8).write(to: URL(filePath: tenant.source + "/small"))
+            try await tenant.backup()
+            try await scene.system.provider("quota", "set", "acme", "main", "20M")
+            var generator = SystemRandomNumberGenerator()
+            let large = (0..<8 << 20).map { _ in generator.next() as UInt64 }.withUnsafeBytes { Data($0) }
+            try large.write(to: URL(filePath: tenant.source + "/large"))
+            let full = try await tenant.hawser("backup", tenant.source, "--json")
+            full.expect(13)
+            #expect(full.message("exit_error")?["reason"] as? String == "quota_exceeded", "\(full)")
+            #expect(scene.storage.bytesStored <= 20 << 20)
+            try await tenant.hawser("check", "--read-data").expect(0)
         }
     }
 }

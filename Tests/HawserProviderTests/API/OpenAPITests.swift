@@ -137,6 +137,8 @@ import Yams
             ciphertext: Data(),
             expiresIn: 1
         )
+        var endless = sealed
+        endless.expiresIn = nil
         let mover = Mover(
             id: id,
             session: id,
@@ -214,7 +216,7 @@ import Yams
                 Grant(mode: .gateway, reason: "", fallback: .never, folder: "", quota: quota),
             ],
             "GrantStorage": [storage, bareStorage],
-            "SealedCredentials": [sealed],
+            "SealedCredentials": [sealed, endless],
             "LeaseRequest": [LeaseRequest(lease: id, bytes: 1, rate: 1), LeaseRequest(bytes: 1, rate: 1)],
             "LeaseSettlement": [LeaseSettlement(lease: id, used: 1)],
             "LeaseAnswer": [
@@ -224,6 +226,13 @@ import Yams
             "ObjectRecord": [ObjectRecord(key: "", length: 1)],
             "CommitRequest": [CommitRequest(objects: [], snapshot: ""), CommitRequest(objects: [])],
             "CommitAnswer": [CommitAnswer(quota: quota, receivedAt: 1)],
+            "TicketRequest": [TicketRequest()],
+            "Ticket": [
+                Ticket(key: "", outcome: .granted, url: "", headers: [:], expiresIn: 1),
+                Ticket(key: "", outcome: .stored),
+            ],
+            "TicketAnswer": [TicketAnswer(puts: [], gets: [], quota: quota)],
+            "ListingAnswer": [ListingAnswer(objects: [])],
             "DeletionRequest": [DeletionRequest(keys: [])],
             "DeletionAnswer": [DeletionAnswer(deleted: 0, waiting: 0)],
         ]
