@@ -250,6 +250,16 @@ let package = Package(
             path: "Examples/EmbeddedAgent"
         ),
 
+        .executableTarget(
+            name: "DirectModeBackup",
+            dependencies: [
+                "Hawser", "HawserProvider", "HawserTestServer",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            path: "Examples/DirectModeBackup"
+        ),
+
         .testTarget(
             name: "HawserFormatTests",
             dependencies: ["HawserFormat", "HawserTesting", .product(name: "Crypto", package: "swift-crypto")]

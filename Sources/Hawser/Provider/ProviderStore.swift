@@ -39,11 +39,8 @@ public actor ProviderStore: ObjectStore {
         opener = ProviderWayOpener(connection: connection, repository: repository, purpose: purpose, logger: logger)
     }
 
-    static let changed = HawserError(
-        .unavailable,
-        "The provider has changed the way to the storage.",
-        isRetryable: true
-    )
+    /// The credentials of a way are no longer to be had: another grant leads on.
+    static let changed = HawserError(.accessDenied, "The provider has changed the way to the storage.")
 
     // MARK: Ways
 
@@ -114,13 +111,8 @@ public actor ProviderStore: ObjectStore {
                 machine.close()
             }
             mode = state.mode
-            guard case .open(let way) = machine.state, state.credentialsGeneration > way.generation.current else {
-                continue
-            }
-            if let vault = way.vault {
-                way.generation.saw(state.credentialsGeneration)
-                await vault.outdate()
-            } else {
+            // Others were issued, or access was changed: another grant tells. What is on its way goes on.
+            if case .open(let way) = machine.state, state.credentialsGeneration > way.generation.current {
                 machine.close()
             }
         }

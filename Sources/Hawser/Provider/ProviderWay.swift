@@ -22,9 +22,7 @@ struct ProviderWay: Sendable {
     let reason: String
     let fallback: Grant.Fallback
     let store: any ObjectStore
-    /// In direct mode with credentials.
-    let vault: CredentialVault?
-    /// Of the newest credentials that the vault has got.
+    /// Of the newest credentials that it was granted.
     let generation: Generation
 
     /// Whether this machine leases what it stores; otherwise whoever stores or signs for it reserves.
@@ -52,8 +50,9 @@ struct ProviderWayOpener: Sendable {
     /// - Throws: what the provider answers; `unsupported` for a grant that this version can't use.
     func open(number: Int, avoid: ConnectionMode?) async throws -> ProviderWay {
         let generation = ProviderWay.Generation()
+        // Whatever was issued up to now is in the grant.
+        generation.saw(connection.status.repository(repository)?.credentialsGeneration ?? 0)
         let grant = try await connection.grant(GrantRequest(purpose: purpose, avoid: avoid), repository: repository)
-        var vault: CredentialVault?
         let store: any ObjectStore
         switch grant.mode {
         case .gateway:
@@ -65,9 +64,8 @@ struct ProviderWayOpener: Sendable {
             let configuration = try S3Configuration(storage, folder: grant.folder)
             var reader: S3ObjectStore?
             if access != .tickets || grant.credentials != nil {
-                let newVault = try makeVault(grant, avoid, generation)
-                vault = newVault
-                reader = try S3ObjectStore(configuration, credentials: newVault, logger: logger)
+                let vault = try makeVault(grant, avoid, generation)
+                reader = try S3ObjectStore(configuration, credentials: vault, logger: logger)
             }
             if access == .tickets {
                 let desk = TicketDesk(connection: connection, repository: repository)
@@ -92,7 +90,6 @@ struct ProviderWayOpener: Sendable {
             reason: grant.reason,
             fallback: grant.fallback,
             store: store,
-            vault: vault,
             generation: generation
         )
     }

@@ -88,6 +88,14 @@ extension ConfigurationDatabase {
             if let secret {
                 try transaction.setSecret(Self.secretName(storage: id), secret, holder.key)
                 try transaction.db.update("storage", id: id, ["keyMustBeRotated": false])
+                // Vaults that have the old key ask for the new one.
+                try transaction.db.run(
+                    """
+                    UPDATE folder SET generation = generation + 1
+                    WHERE repository IN (SELECT id FROM repository WHERE storage = ?)
+                    """,
+                    [id.text]
+                )
             }
             try transaction.audit("storage.update", old.name, secret == nil ? "" : "with a new key")
             transaction.publish(.general)
@@ -160,6 +168,10 @@ extension ConfigurationDatabase {
             let place = try db.one("storage", id: old.storage, what: "storage").map(StorageRecord.init)
             try Self.check(settings, in: place)
             try db.update("repository", id: id, ["settings": try jsonText(settings)])
+            if settings.access != old.settings.access {
+                // Sessions that run ask for another grant.
+                try db.run("UPDATE folder SET generation = generation + 1 WHERE repository = ?", [id.text])
+            }
             try transaction.audit("repository.update", old.name, try jsonText(settings))
             for row in try db.rows("SELECT DISTINCT tenant FROM folder WHERE repository = ?", [id.text]) {
                 transaction.publish(.tenant(try row.id("tenant")))

@@ -85,7 +85,7 @@ final class CredentialIssuer: Sendable {
             atMost: Self.shortLife
         )
         // A ticket may not outlive what signed it.
-        let until = now + life - .seconds(min(database.ledgerSettings.ticketLifetime, Self.leastLife / 2))
+        let until = now + life - min(.seconds(database.ledgerSettings.ticketLifetime), life / 2)
         signing.withLock { $0[folder.id] = (credentials, until) }
         return credentials
     }

@@ -75,9 +75,20 @@ struct RawRequests {
         request.method = HTTPMethod(rawValue: method)
         request.headers = HTTPHeaders(headers.filter { $0.name.lowercased() != "content-length" })
         if !body.isEmpty || method == "PUT" { request.body = .bytes(ByteBuffer(bytes: body)) }
-        let response = try await client.execute(request, timeout: .seconds(60))
-        // What is looked at is small.
-        let bytes = try await response.body.collect(upTo: 1 << 20)
-        return Answer(status: Int(response.status.code), body: Array(bytes.readableBytesView))
+        do {
+            let response = try await client.execute(request, timeout: .seconds(60))
+            // What is looked at is small.
+            let bytes = try await response.body.collect(upTo: 1 << 20)
+            return Answer(status: Int(response.status.code), body: Array(bytes.readableBytesView))
+        } catch {
+            try Task.checkCancellation()
+            throw HawserError(
+                .unavailable,
+                "The storage does not answer, or not as one that speaks S3. Check its address.",
+                place: origin,
+                cause: error,
+                isRetryable: true
+            )
+        }
     }
 }

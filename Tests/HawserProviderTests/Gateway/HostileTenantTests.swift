@@ -58,7 +58,7 @@ struct HostileTenantTests {
                         stream.yield(ByteBuffer(bytes: object.bytes.prefix(300_000)))
                         stream.finish(throwing: Broken())
                     },
-                    length: .known(400_000)
+                    length: .known(Int64(400_000))
                 )
                 await #expect(throws: (any Error).self) { try await tenant.send(short) }
                 // One byte more than the quota.

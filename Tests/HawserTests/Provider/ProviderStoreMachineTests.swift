@@ -22,7 +22,6 @@ struct ProviderStoreMachineTests {
             reason: "",
             fallback: fallback,
             store: MemoryStore(),
-            vault: nil,
             generation: .init()
         )
     }
