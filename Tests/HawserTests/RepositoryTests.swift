@@ -125,7 +125,7 @@ struct RepositoryTests {
 
     @Test(
         "A location that this version does not have is told by name",
-        arguments: ["azure:x", "provider:y"]
+        arguments: ["azure:x", "sftp:y"]
     )
     func unsupported(location: String) throws {
         let error = #expect(throws: HawserError.self) { try RepositoryLocation(parsing: location) }

@@ -144,11 +144,14 @@ extension ConfigurationDatabase {
             report.before = old.committed
             report.after = report.stored + report.unfinishedBytes + added
             try transaction.apply(.init(committed: report.after - old.committed), to: old)
+            // What is on a lease now, the listing may have seen, and it is told of later all the same.
+            let isLoose = try added > 0 || db.exists("SELECT 1 FROM lease WHERE folder = ?", [folder.text])
             try db.update(
                 "folder",
                 id: folder,
                 [
-                    "unproven": row["addedUnproven"] as Int, "reconciled": transaction.wall.milliseconds,
+                    "isLoose": isLoose, "unproven": row["addedUnproven"] as Int,
+                    "reconciled": transaction.wall.milliseconds,
                     "isListing": false, "added": 0, "addedUnproven": 0, "objects": report.objects,
                 ]
             )

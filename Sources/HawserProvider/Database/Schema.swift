@@ -66,9 +66,11 @@ enum Schema {
             outside INTEGER NOT NULL DEFAULT 0 CHECK (outside BETWEEN 0 AND 1152921504606846976),
             added INTEGER NOT NULL DEFAULT 0, addedUnproven INTEGER NOT NULL DEFAULT 0,
             reconciled INTEGER, objects INTEGER, round INTEGER NOT NULL DEFAULT 0, isListing INTEGER NOT NULL DEFAULT 0,
+            isLoose INTEGER NOT NULL DEFAULT 0,
             generation INTEGER NOT NULL DEFAULT 0,
             epoch INTEGER NOT NULL, isOver INTEGER NOT NULL DEFAULT 0
         ) STRICT;
+        -- isLoose: leases were open during the last listing, so that some bytes may count twice until the next.
         CREATE UNIQUE INDEX folderOfWhom ON folder (tenant, repository, IFNULL(subtenant, ''));
         CREATE INDEX folderOfRepository ON folder (repository);
 
