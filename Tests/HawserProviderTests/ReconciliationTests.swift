@@ -79,6 +79,39 @@ import Testing
         }
     }
 
+    /// What a gateway server tells of a block after the listing has seen it.
+    @Test func aListingBesideLeasesIsDroppedUntilItIsOverdue() async throws {
+        try await TestProvider.with { provider in
+            let tenant = try await provider.tenant(in: provider.repository(), limit: 10_000)
+            let database = provider.database
+            let session = try await tenant.session()
+            let (stored, next) = (object(500), object(500))
+            @Sendable func list(_ objects: [ObjectRecord]) async throws -> ReconciliationReport {
+                let (grant, _) = try await database.lease(session, bytes: 500, isExact: true)
+                let lease = try #require(grant).lease
+                return try await database.reconcile(
+                    tenant.folder,
+                    listing: Steps(objects) { _ in
+                        let settled = [LeaseSettlement(lease: lease, used: 500)]
+                        _ = try await database.lease(session, bytes: 0, settled: settled)
+                    },
+                    needsQuiet: true
+                )
+            }
+            await #expect(throws: ListingDisturbed.self) { try await list([stored]) }
+            #expect(try await tenant.record().committed == 500)
+            // More than the leases were for: found beside them too, and counted rather twice than never.
+            #expect(try await list([stored, next, object(600)]).after == 2100)
+            await #expect(throws: ListingDisturbed.self) { try await list([stored, next]) }
+            provider.advance(.seconds(3 * 86_400))
+            let late = try await tenant.session()
+            let (grant, _) = try await database.lease(late, bytes: 10, isExact: true)
+            #expect(grant != nil)
+            let report = try await database.reconcile(tenant.folder, listing: listing([stored]), needsQuiet: true)
+            #expect(report.after == 500)
+        }
+    }
+
     @Test func aBrokenListingChangesNothing() async throws {
         try await TestProvider.with { provider in
             let tenant = try await provider.tenant(in: provider.repository(), limit: nil)

@@ -83,6 +83,8 @@ extension ConfigurationDatabase {
                     [
                         "id": ControlID.random().text, "repository": repository.text, "tenant": tenant.text,
                         "subtenant": subtenant?.text, "quota": limit, "epoch": try Setting.epoch.read(db) ?? 0,
+                        // Its name is new, so it is empty.
+                        "reconciled": transaction.wall.milliseconds, "objects": 0,
                     ]
                 )
             }

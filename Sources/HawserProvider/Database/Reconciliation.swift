@@ -22,6 +22,9 @@ public struct ReconciliationReport: Codable, Sendable, Hashable {
     public var difference: Int { after - before }
 }
 
+/// Sessions stored something in the folder while it was listed. The ledger is as it was; another time may be quieter.
+struct ListingDisturbed: Error {}
+
 /// What a session left behind that only the storage can tell.
 public struct UnprovenWork: Sendable, Hashable {
     public var target: LedgerTarget
@@ -40,11 +43,15 @@ extension ConfigurationDatabase {
     /// - Parameters:
     ///   - listing: all objects and versions below the folder, without the folder's name. In order or not.
     ///   - unfinished: uploads that were begun, listed before or after.
+    ///   - needsQuiet: whether a listing that leases have run beside is to be dropped (``ListingDisturbed``), so that
+    ///     nothing counts twice. One that is overdue, opens a folder after a restore of the database, or found more
+    ///     than could have come on these leases counts all the same.
     /// - Throws: what the listing throws, and then nothing was changed; `conflict` when one is running already.
     public func reconcile<Listing: AsyncSequence>(
         _ folder: ControlID,
         listing: Listing,
-        unfinished: [ObjectRecord] = []
+        unfinished: [ObjectRecord] = [],
+        needsQuiet: Bool = false
     ) async throws -> ReconciliationReport where Listing.Element == ObjectRecord {
         for upload in unfinished { try checkBytes(upload.length) }
         guard listings.withLock({ $0.insert(folder).inserted }) else {
@@ -79,6 +86,7 @@ extension ConfigurationDatabase {
                 }
             }
             try await noteListed(page, folder)
+            return try await endListing(folder, start, report, needsQuiet: needsQuiet)
         } catch {
             // What was marked means nothing then. If even this fails: while it seems to go on, all counts in full.
             try? await write { transaction in
@@ -87,7 +95,6 @@ extension ConfigurationDatabase {
             }
             throw error
         }
-        return try await endListing(folder, start, report)
     }
 
     private func beginListing(_ folder: ControlID) async throws -> Moment {
@@ -123,7 +130,8 @@ extension ConfigurationDatabase {
     private func endListing(
         _ folder: ControlID,
         _ start: Moment,
-        _ report: ReconciliationReport
+        _ report: ReconciliationReport,
+        needsQuiet: Bool
     ) async throws -> ReconciliationReport {
         let epoch = self.epoch
         let ticketLife = Duration.seconds(ledgerSettings.ticketLifetime + ledgerSettings.ticketGrace)
@@ -142,10 +150,16 @@ extension ConfigurationDatabase {
             )
             let added = max(0, (row["added"] as Int) - (seen?["bytes"] ?? 0))
             report.before = old.committed
-            report.after = report.stored + report.unfinishedBytes + added
-            try transaction.apply(.init(committed: report.after - old.committed), to: old)
+            let found = report.stored + report.unfinishedBytes
+            report.after = found + added
             // What is on a lease now, the listing may have seen, and it is told of later all the same.
             let isLoose = try added > 0 || db.exists("SELECT 1 FROM lease WHERE folder = ?", [folder.text])
+            if needsQuiet, isLoose, (row["epoch"] as Int64) >= epoch, !old.isListingOverdue(transaction.wall),
+                found <= old.committed + old.reserved
+            {
+                throw ListingDisturbed()
+            }
+            try transaction.apply(.init(committed: report.after - old.committed), to: old)
             try db.update(
                 "folder",
                 id: folder,

@@ -4,9 +4,10 @@ import HawserFormat
 
 /// What the work on storages asks the database.
 extension ConfigurationDatabase {
-    /// Folders whose daily listing is due. Each has a second of the day of its own, and waits for up to a day for a moment in
-    /// which no session has leases there; one in which there were such is listed again in the next such moment. Those that wait for a listing after a
-    /// restore of the database come first, as soon as a listing opens them.
+    /// Folders whose daily listing is due. Each has a second of the day of its own, and waits for up to a day for a moment
+    /// in which no session has leases there; one in which there were such is listed again in the next such moment.
+    ///
+    /// Those that wait for a listing after a restore of the database come first, as soon as a listing opens them.
     func foldersToReconcile() async throws -> [ControlID] {
         let (epoch, wall, steady) = (epoch, clock.wall, clock.steady)
         let ticketLife = Duration.seconds(ledgerSettings.ticketLifetime + ledgerSettings.ticketGrace)
@@ -16,7 +17,8 @@ extension ConfigurationDatabase {
             let rows = try db.rows(
                 """
                 SELECT folder.*, folder.epoch AS opened,
-                    EXISTS (SELECT 1 FROM lease WHERE lease.folder = folder.id) AS isLeased FROM folder JOIN tenant ON tenant.id = folder.tenant
+                    EXISTS (SELECT 1 FROM lease WHERE lease.folder = folder.id) AS isLeased
+                FROM folder JOIN tenant ON tenant.id = folder.tenant
                 WHERE tenant.deleteAfter IS NULL ORDER BY folder.reconciled
                 """
             )
@@ -24,7 +26,8 @@ extension ConfigurationDatabase {
                 let folder = try FolderRecord(row)
                 if opens, (row["opened"] as Int64) < epoch {
                     first.append(folder.id)
-                } else if row["isLeased"] ? folder.isListingOverdue(wall) : row["isLoose"] || folder.isListingDue(wall)
+                } else if folder.isListingOverdue(wall)
+                    || !row["isLeased"] && (row["isLoose"] || folder.isListingDue(wall))
                 {
                     others.append(folder.id)
                 }
@@ -94,7 +97,7 @@ extension FolderRecord {
         Int64(id.text.utf8.reduce(UInt64(0)) { ($0 &* 31 &+ UInt64($1)) % UInt64(Self.day) })
     }
 
-    /// Leases or not.
+    /// Whether it is to be listed beside leases too.
     func isListingOverdue(_ wall: Moment) -> Bool {
         isListingDue(wall) && reconciled.map { wall - $0 > .seconds(2 * 86_400) } ?? true
     }

@@ -85,7 +85,7 @@ extension StorageWork {
             }
         }
         guard stored > (try await database.folder(place.folder.id).committed) else { return }
-        _ = try await list(place)
+        _ = try await list(place, needsQuiet: true)
     }
 
     /// Compares folders with the ledger: each once a day, at a time of its own, and after a restore of the database as
@@ -95,8 +95,9 @@ extension StorageWork {
             let due = try await database.foldersToReconcile()
             guard !due.isEmpty else { return }
             let places = try await places()
-            await byStorage(.daily, due.compactMap { places[$0] }) { place in
-                _ = try await self.unlessBusy(in: place.folder.id) { try await self.list(place) }
+            let quiet = due.compactMap { places[$0] }.filter { !isDisturbed($0) }
+            await byStorage(.daily, quiet) { place in
+                _ = try await self.unlessBusy(in: place.folder.id) { try await self.list(place, needsQuiet: true) }
             }
         }
     }
@@ -107,7 +108,7 @@ extension StorageWork {
         return try await alone(in: folder) { try await list(place) }
     }
 
-    private func list(_ place: Place) async throws -> ReconciliationReport {
+    private func list(_ place: Place, needsQuiet: Bool = false) async throws -> ReconciliationReport {
         let report = try await listing(place) {
             try await withStore(place) { store in
                 let uploads = try await unfinished(store, place)
@@ -115,10 +116,12 @@ extension StorageWork {
                 return try await database.reconcile(
                     place.folder.id,
                     listing: objects.map { ObjectRecord(key: $0.key, length: $0.length) },
-                    unfinished: uploads
+                    unfinished: uploads,
+                    needsQuiet: needsQuiet
                 )
             }
         }
+        noteQuiet(place)
         metrics.reconciledFolders.increment()
         logger.log(
             level: report.isOver || !report.foreign.isEmpty ? .warning : .info,

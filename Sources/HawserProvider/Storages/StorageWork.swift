@@ -21,6 +21,8 @@ final class StorageWork: Sendable {
 
     private struct State {
         var pauses = StoragePauses()
+        /// Between listings of a folder that sessions disturb.
+        var disturbed = StoragePauses()
         /// Taken by whoever deletes or lists in a folder.
         var folders: [ControlID: AsyncSemaphore] = [:]
         /// `job/storage` that run now.
@@ -93,6 +95,12 @@ final class StorageWork: Sendable {
         }
     }
 
+    func isDisturbed(_ place: Place) -> Bool {
+        state.withLock { $0.disturbed.isPaused(place.folder.id.text, at: database.clock.steady) }
+    }
+
+    func noteQuiet(_ place: Place) { state.withLock { $0.disturbed.succeeded(place.folder.id.text) } }
+
     /// Works on each storage for itself. Passes over one where the same job is at work.
     func byStorage(
         _ job: StorageJob,
@@ -125,6 +133,10 @@ final class StorageWork: Sendable {
                 $0.pauses.succeeded(place.folder.id.text)
             }
             metrics.succeeded(job, at: database.clock.wall)
+        } catch is ListingDisturbed {
+            let now = database.clock.steady
+            state.withLock { $0.disturbed.failed(place.folder.id.text, at: now) }
+            logger.debug("Sessions store in a folder; it is listed later", metadata: ["folder": "\(place.folder.id)"])
         } catch {
             failed(job, place, error)
         }
