@@ -64,12 +64,12 @@ struct OptionTests {
         ]
     )
     func sizes(text: String, bytes: Int) {
-        #expect(ByteSize(argument: text)?.bytes == bytes)
+        #expect(ByteSize.bytes(text) == bytes)
     }
 
     @Test("What is no size is refused", arguments: ["", "x", "-1", "1X", "inf", "nan", "1e400", "99999999999T", "MiB"])
     func noSizes(text: String) {
-        #expect(ByteSize(argument: text) == nil)
+        #expect(ByteSize.bytes(text) == nil)
     }
 
     @Test(

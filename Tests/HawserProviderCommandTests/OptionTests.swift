@@ -10,12 +10,12 @@ import Testing
         ("0", 0), ("500", 500), ("500G", 500 << 30), ("1.5TiB", 3 << 39), ("2kb", 2048), ("1P", 1 << 50),
     ])
     func sizes(text: String, bytes: Int) {
-        #expect(ByteSize(argument: text)?.bytes == bytes)
+        #expect(ByteSize.bytes(text) == bytes)
     }
 
     @Test(arguments: ["", "G", "-1", "1X", "1e400T", "9999999P", "٣"])
     func notSizes(text: String) {
-        #expect(ByteSize(argument: text) == nil)
+        #expect(ByteSize.bytes(text) == nil)
     }
 
     @Test func sizesAreShown() {

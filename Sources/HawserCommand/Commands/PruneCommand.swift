@@ -63,8 +63,8 @@ struct MaxUnused: ExpressibleByArgument {
             guard let share = Double(argument.dropLast()), (0...100).contains(share) else { return nil }
             limit = .share(share / 100)
         } else {
-            guard let size = ByteSize(argument: argument), size.bytes >= 0 else { return nil }
-            limit = .bytes(UInt64(size.bytes))
+            guard let bytes = ByteSize.bytes(argument), bytes >= 0 else { return nil }
+            limit = .bytes(UInt64(bytes))
         }
     }
 

@@ -51,7 +51,7 @@ struct RepositoryOptions: ParsableArguments {
             valueName: "size"
         )
     )
-    var memory: ByteSize?
+    var memory: SizeOption?
 
     @OptionGroup var limits: LimitOptions
 

@@ -28,7 +28,7 @@ struct SourceOptions: ParsableArguments {
     var excludeIfPresent: [String] = []
 
     @Option(help: ArgumentHelp("Leave out files that are larger, such as 500M.", valueName: "size"))
-    var excludeLargerThan: ByteSize?
+    var excludeLargerThan: SizeOption?
 
     @Option(
         help: ArgumentHelp(

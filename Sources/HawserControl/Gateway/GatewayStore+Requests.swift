@@ -85,7 +85,7 @@ extension GatewayStore {
                 var message = message
                 if !request.body.isEmpty {
                     message.body = .stream(
-                        Pieces(bytes: request.body, note: note),
+                        UploadBody(request.body, note),
                         length: .known(Int64(request.body.count))
                     )
                 }
@@ -152,29 +152,4 @@ extension GatewayStore {
 
 extension HTTPResponseStatus {
     fileprivate var isSuccess: Bool { (200..<300).contains(code) }
-}
-
-/// The bytes of an upload, piece by piece as the connection takes them: so the array is never there twice.
-private struct Pieces: AsyncSequence, Sendable {
-    // Large enough for the hop from task to event loop not to count, small enough to be progress on a slow link.
-    static let length = 128 << 10
-
-    let bytes: [UInt8]
-    let note: ProgressWatch.Note
-
-    func makeAsyncIterator() -> Iterator { Iterator(bytes: bytes, note: note) }
-
-    struct Iterator: AsyncIteratorProtocol {
-        let bytes: [UInt8]
-        let note: ProgressWatch.Note
-        var offset = 0
-
-        mutating func next() async -> ByteBuffer? {
-            note()
-            guard offset < bytes.count else { return nil }
-            let end = Swift.min(offset + Pieces.length, bytes.count)
-            defer { offset = end }
-            return ByteBuffer(bytes: bytes[offset..<end])
-        }
-    }
 }

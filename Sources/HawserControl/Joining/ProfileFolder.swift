@@ -103,7 +103,7 @@ public struct ProfileFolder: Sendable {
                 place: file
             )
         }
-        guard let bytes = Self.read(descriptor, limit: Self.longest) else {
+        guard let bytes = readAll(descriptor, limit: Self.longest) else {
             throw Self.failure("The profile can't be read", file)
         }
         do {
@@ -157,23 +157,4 @@ public struct ProfileFolder: Sendable {
             }
         return HawserError(code, "\(what): \(String(cString: strerror(number))).", place: path)
     }
-
-    /// Everything up to the end, or a little more than `limit`; `nil` when reading fails.
-    static func read(_ descriptor: CInt, limit: Int) -> [UInt8]? {
-        var bytes: [UInt8] = []
-        var buffer = [UInt8](repeating: 0, count: 16 << 10)
-        while bytes.count <= limit {
-            let count = systemRead(descriptor, &buffer, buffer.count)
-            if count < 0, errno == EINTR { continue }
-            guard count >= 0 else { return nil }
-            if count == 0 { break }
-            bytes += buffer[..<count]
-        }
-        return bytes
-    }
-}
-
-// Inside of `ProfileFolder` its own `read` hides the system's.
-private func systemRead(_ descriptor: CInt, _ buffer: UnsafeMutableRawPointer, _ count: Int) -> Int {
-    read(descriptor, buffer, count)
 }

@@ -35,7 +35,10 @@ extension ProviderProfile.KeyPlace {
             let file = folder + "/" + name
             return try DeviceKey(parsing: try await BlockingExecutor.shared.run { () throws in try Self.read(file) })
         case .command(let command):
-            return try DeviceKey(parsing: try await BlockingExecutor.shared.run { () throws in try Self.run(command) })
+            let printed = try await BlockingExecutor.shared.run { () throws in
+                try ChildProcess.output(of: command, limit: Self.longest, name: "The command for the device key")
+            }
+            return try DeviceKey(parsing: printed)
         }
     }
 
@@ -46,31 +49,9 @@ extension ProviderProfile.KeyPlace {
             throw HawserError(.accessDenied, "The device key can't be read: \(reason).", place: file)
         }
         defer { close(descriptor) }
-        guard let bytes = ProfileFolder.read(descriptor, limit: longest), bytes.count <= longest else {
+        guard let bytes = readAll(descriptor, limit: longest), bytes.count <= longest else {
             throw HawserError(.accessDenied, "The device key can't be read.", place: file)
         }
         return bytes
-    }
-
-    private static func run(_ command: String) throws -> [UInt8] {
-        let process: ChildProcess
-        do throws(ChildProcess.NotStarted) {
-            process = try ChildProcess(
-                ["/bin/sh", "-c", command].map { Array($0.utf8) },
-                environment: ChildProcess.environment { $0.starts(with: "HAWSER_PASSWORD".utf8) }
-            )
-        } catch {
-            throw HawserError(.accessDenied, "The command for the device key could not be started: \(error.text).")
-        }
-        let output = ProfileFolder.read(process.output, limit: longest)
-        close(process.output)
-        guard let output, output.count <= longest else {
-            process.end()
-            throw HawserError(.accessDenied, "The command for the device key printed something else than a key.")
-        }
-        guard process.wait() == .exit(0) else {
-            throw HawserError(.accessDenied, "The command for the device key failed. Run it by hand to see why.")
-        }
-        return output
     }
 }

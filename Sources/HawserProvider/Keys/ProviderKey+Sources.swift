@@ -51,7 +51,7 @@ extension ProviderKey {
         guard hawser_file_status(descriptor, "", 1, &status) == 0, status.mode & 0o077 == 0 else {
             throw HawserError(.accessDenied, "Others may read the key file. Run `chmod 600` on it.", place: file)
         }
-        return try parse(readAll(descriptor), place: file)
+        return try parse(readAll(descriptor, limit: longest) ?? [], place: file)
     }
 
     /// - Parameter command: run by `/bin/sh`; prints 64 hexadecimal digits.
@@ -63,7 +63,7 @@ extension ProviderKey {
                     environment: ChildProcess.environment { _ in false }
                 )
                 defer { close(child.output) }
-                let bytes = readAll(child.output)
+                let bytes = readAll(child.output, limit: longest) ?? []
                 guard child.wait() == .exit(0) else {
                     throw HawserError(.fileSystem, "The key command failed.", place: command)
                 }
@@ -74,24 +74,14 @@ extension ProviderKey {
         }
     }
 
+    // A key has 64 digits.
+    private static let longest = 4096
+
     private static func parse(_ bytes: [UInt8], place: String) throws -> ProviderKey {
         let text = String(decoding: bytes, as: UTF8.self).prefix { !$0.isNewline }
         guard let key = [UInt8](hex: text), key.count == length else {
             throw HawserError(.invalidArgument, "A provider key is 64 hexadecimal digits.", place: place)
         }
         return try ProviderKey(Secret(key))
-    }
-
-    /// At most 4 KiB: a key has 64 digits.
-    private static func readAll(_ descriptor: CInt) -> [UInt8] {
-        var bytes: [UInt8] = []
-        var buffer = [UInt8](repeating: 0, count: 4096)
-        while bytes.count < 4096 {
-            let count = Glibc.read(descriptor, &buffer, buffer.count)
-            if count < 0, errno == EINTR { continue }
-            guard count > 0 else { break }
-            bytes += buffer[..<count]
-        }
-        return bytes
     }
 }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import HawserControl
+import HawserFormat
 import HawserProvider
 
 struct ReportCommand: AsyncParsableCommand {

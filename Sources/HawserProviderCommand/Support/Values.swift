@@ -3,40 +3,7 @@ import Glibc
 import HawserFormat
 import HawserProvider
 
-/// A number of bytes as people write it: `500G`, `1.5TiB`; the units are binary.
-struct ByteSize: Hashable, ExpressibleByArgument {
-    var bytes: Int
-
-    private static let units: [(letter: Character, factor: Double)] = [
-        ("k", 1024), ("m", 1_048_576), ("g", 1_073_741_824), ("t", 1_099_511_627_776), ("p", 1_125_899_906_842_624),
-    ]
-
-    init?(argument: String) {
-        var text = argument.lowercased()
-        for suffix in ["ib", "b"] where text.hasSuffix(suffix) {
-            text.removeLast(suffix.count)
-            break
-        }
-        var factor = 1.0
-        if let unit = Self.units.first(where: { text.last == $0.letter }) {
-            factor = unit.factor
-            text.removeLast()
-        }
-        guard text.first?.isNumber ?? false, let number = Double(text),
-            let bytes = Int(exactly: (number * factor).rounded())
-        else { return nil }
-        self.bytes = bytes
-    }
-
-    /// `1.500 GiB`.
-    static func text(_ bytes: Int) -> String {
-        guard let unit = units.last(where: { Double(bytes) >= $0.factor }) else { return "\(bytes) B" }
-        let thousandths = Int((Double(bytes) / unit.factor * 1000).rounded())
-        let rest = String(thousandths % 1000)
-        let zeros = String(repeating: "0", count: 3 - rest.utf8.count)
-        return "\(thousandths / 1000).\(zeros)\(rest) \(unit.letter.uppercased())iB"
-    }
-
+extension ByteSize {
     static func text(_ bytes: Int?) -> String { bytes.map { text($0) } ?? "-" }
 }
 
@@ -46,8 +13,8 @@ struct OptionalSize: ExpressibleByArgument {
 
     init?(argument: String) {
         if argument == "none" { return }
-        guard let size = ByteSize(argument: argument) else { return nil }
-        bytes = size.bytes
+        guard let bytes = ByteSize.bytes(argument) else { return nil }
+        self.bytes = bytes
     }
 }
 

@@ -75,7 +75,7 @@ struct S3Transport: Sendable {
     ) async throws -> S3Answer {
         var request = request
         if !body.isEmpty {
-            request.body = .stream(UploadBody(bytes: body, note: note), length: .known(Int64(body.count)))
+            request.body = .stream(UploadBody(body, note), length: .known(Int64(body.count)))
         }
         if let stream { request.body = stream.body(note) }
         // The watch knows no deadline, only standstill.
@@ -92,29 +92,4 @@ struct S3Transport: Sendable {
 
     // Errors of S3 have some hundred bytes; what is longer is somebody's web page, of which the beginning will do.
     static let longestError = 32 << 10
-}
-
-/// The bytes of an upload, piece by piece as the connection takes them: so the array is never there twice.
-private struct UploadBody: AsyncSequence, Sendable {
-    // Large enough for the hop from task to event loop not to count, small enough to be progress on a slow link.
-    static let pieceLength = 128 << 10
-
-    let bytes: [UInt8]
-    let note: ProgressWatch.Note
-
-    func makeAsyncIterator() -> Iterator { Iterator(bytes: bytes, note: note) }
-
-    struct Iterator: AsyncIteratorProtocol {
-        let bytes: [UInt8]
-        let note: ProgressWatch.Note
-        var offset = 0
-
-        mutating func next() async -> ByteBuffer? {
-            note()
-            guard offset < bytes.count else { return nil }
-            let end = Swift.min(offset + UploadBody.pieceLength, bytes.count)
-            defer { offset = end }
-            return ByteBuffer(bytes: bytes[offset..<end])
-        }
-    }
 }

@@ -25,7 +25,7 @@ enum SmallFile {
                 throw failure(what, path)
             }
             defer { close(descriptor) }
-            guard let bytes = read(descriptor, limit: limit) else { throw failure(what, path) }
+            guard let bytes = readAll(descriptor, limit: limit) else { throw failure(what, path) }
             guard bytes.count <= limit else {
                 throw HawserError(.accessDenied, "The file is too long to be \(what).", place: path)
             }
@@ -33,26 +33,7 @@ enum SmallFile {
         }
     }
 
-    /// Everything up to the end, or a little more than `limit`; `nil` when reading fails. Blocks.
-    static func read(_ descriptor: CInt, limit: Int) -> [UInt8]? {
-        var bytes: [UInt8] = []
-        var buffer = [UInt8](repeating: 0, count: 16 << 10)
-        while bytes.count <= limit {
-            let count = systemRead(descriptor, &buffer, buffer.count)
-            if count < 0, errno == EINTR { continue }
-            guard count >= 0 else { return nil }
-            if count == 0 { break }
-            bytes += buffer[..<count]
-        }
-        return bytes
-    }
-
     private static func failure(_ what: String, _ path: String) -> HawserError {
         HawserError(.accessDenied, "\(what) can't be read: \(String(cString: strerror(errno))).", place: path)
     }
-}
-
-// Inside of `SmallFile` its own `read` hides the system's.
-private func systemRead(_ descriptor: CInt, _ buffer: UnsafeMutableRawPointer, _ count: Int) -> Int {
-    read(descriptor, buffer, count)
 }

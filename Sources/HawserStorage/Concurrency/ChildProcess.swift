@@ -1,5 +1,6 @@
 import CHawser
 import Glibc
+import HawserFormat
 
 /// A program that was started: its standard output is a pipe, its standard input empty. All calls block.
 package struct ChildProcess: Sendable {
@@ -52,6 +53,34 @@ package struct ChildProcess: Sendable {
         _ = hawser_wait(number, 1)
     }
 
+    /// What a command of the shell prints, which inherits no repository's password. Blocks.
+    ///
+    /// - Parameters:
+    ///   - limit: bytes.
+    ///   - name: for messages: `The credential process`.
+    /// - Throws: `accessDenied` when it can't be started, fails, or prints more than `limit`.
+    package static func output(of command: String, limit: Int, name: String) throws -> [UInt8] {
+        let process: ChildProcess
+        do throws(NotStarted) {
+            process = try ChildProcess(
+                ["/bin/sh", "-c", command].map { Array($0.utf8) },
+                environment: environment { $0.starts(with: "HAWSER_PASSWORD".utf8) }
+            )
+        } catch {
+            throw HawserError(.accessDenied, "\(name) could not be started: \(error.text).")
+        }
+        let output = readAll(process.output, limit: limit)
+        close(process.output)
+        guard let output, output.count <= limit else {
+            process.end()
+            throw HawserError(.accessDenied, "\(name) printed something else than what it is for.")
+        }
+        guard process.wait() == .exit(0) else {
+            throw HawserError(.accessDenied, "\(name) failed. Run it by hand to see why.")
+        }
+        return output
+    }
+
     private static func ending(_ status: Int32) -> Ending {
         status >= 256 ? .signal(status - 256) : .exit(status)
     }
@@ -96,4 +125,18 @@ package struct ChildProcess: Sendable {
         pointer.initialize(to: nil)
         return UnsafePointer(pointer)
     }()
+}
+
+/// Everything up to the end, or a little more than `limit` bytes; `nil` when reading fails. Blocks.
+package func readAll(_ descriptor: CInt, limit: Int) -> [UInt8]? {
+    var bytes: [UInt8] = []
+    var buffer = [UInt8](repeating: 0, count: 16 << 10)
+    while bytes.count <= limit {
+        let count = read(descriptor, &buffer, buffer.count)
+        if count < 0, errno == EINTR { continue }
+        guard count >= 0 else { return nil }
+        if count == 0 { break }
+        bytes += buffer[..<count]
+    }
+    return bytes
 }
