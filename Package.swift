@@ -53,6 +53,7 @@ let package = Package(
             dependencies: [
                 "CHawser", "HawserFormat",
                 .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
             ]
         ),
@@ -258,6 +259,16 @@ let package = Package(
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ],
             path: "Examples/DirectModeBackup"
+        ),
+        .executableTarget(
+            name: "GatewayModeBackup",
+            dependencies: [
+                "Hawser", "HawserGateway", "HawserNetwork", "HawserProvider", "HawserTestServer",
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+            ],
+            path: "Examples/GatewayModeBackup"
         ),
 
         .testTarget(
