@@ -24,7 +24,7 @@ private final class Barrier: @unchecked Sendable {
     }
 }
 
-@Suite("The blocking executor", .timeLimit(.minutes(10)))
+@Suite("The blocking executor")
 struct BlockingExecutorTests {
     @Test("runs as many blocking calls at one time as it has threads")
     func parallel() async throws {

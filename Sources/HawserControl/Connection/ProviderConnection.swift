@@ -377,6 +377,6 @@ public actor ProviderConnection {
         retired = []
     }
 
-    // A session that nobody closes ends by itself: not worth keeping somebody waiting.
-    private static let longestFarewell = Duration.seconds(2)
+    /// A session that nobody closes ends by itself, and so do leases: not worth keeping somebody waiting for long.
+    static let longestFarewell = Duration.seconds(15)
 }

@@ -287,7 +287,7 @@ public func withQuotaMonitor<Result: Sendable>(
     // Cancelled or not, but not for long: a provider who is away is not waited for.
     let farewell = Task { await monitor.settle() }
     let limit = Task {
-        try await connection.stopwatch.sleep(.seconds(2))
+        try await connection.stopwatch.sleep(ProviderConnection.longestFarewell)
         farewell.cancel()
     }
     await farewell.value

@@ -79,16 +79,15 @@ actor ByteBlocks {
         let settled = Array(unsettled.prefix(ControlAPI.mostKeys))
         let id = ControlID.random()
         let asked = ContinuousClock.now
+        // What runs may come to less than it holds, also when it ends before the answer comes.
+        let mayBeMore = blocks.values.contains { $0.running > 0 } || unsettled.count > settled.count
         let answer: LeaseAnswer
         do {
             answer = try await lease(LeaseRequest(lease: id, bytes: bytes, rate: rate(), settled: settled))
         } catch var error as HawserError where error.code == .quotaExceeded {
             // The settlement is done even then.
             unsettled.removeAll(where: settled.contains)
-            // What runs may come to less than it holds.
-            if blocks.values.contains(where: { $0.running > 0 }), !error.isRetryable {
-                (error.isRetryable, error.retryAfter) = (true, .seconds(1))
-            }
+            if mayBeMore, !error.isRetryable { (error.isRetryable, error.retryAfter) = (true, .seconds(1)) }
             throw error
         } catch {
             // It may have been given all the same.

@@ -25,6 +25,8 @@ struct ServerParts: Sendable {
     let storageWork: StorageWork
     private let service: ControlService
     private let counter: ConnectionCounter
+    /// Since before anybody could connect.
+    private let changes: AsyncStream<[ProviderChange]>
     private let logger: Logger
 
     init(
@@ -60,6 +62,7 @@ struct ServerParts: Sendable {
         self.counter = counter
         self.certificates = certificates
         self.database = database
+        changes = database.changes()
         self.logger = logger
     }
 
@@ -71,7 +74,7 @@ struct ServerParts: Sendable {
 
     /// From the configuration database to the event streams.
     func spreadChanges() async {
-        for await changes in database.changes() {
+        for await changes in changes {
             for change in changes {
                 hub.spread(change)
                 await service.spreadToGateways(change)

@@ -20,12 +20,12 @@ struct BudgetTests {
         }
     }
 
-    @Test("A stream that compresses a thousand times", .timeLimit(.minutes(10)))
+    @Test("A stream that compresses a thousand times")
     func dull() async throws {
         try await backUp([.dull(seed: 1, length: Self.isFull ? 1 << 40 : 96 << 20)])
     }
 
-    @Test("A stream that does not compress", .timeLimit(.minutes(10)))
+    @Test("A stream that does not compress")
     func dense() async throws {
         try await backUp([.noise(seed: 1, length: Self.isFull ? 16 << 30 : 64 << 20)])
     }
@@ -58,7 +58,7 @@ struct BudgetTests {
         }
     }
 
-    @Test("Empty files in one directory", .timeLimit(.minutes(10)))
+    @Test("Empty files in one directory")
     func emptyFiles() async throws {
         try await PipelineFixture.with { fixture in
             let count = Self.isFull ? 1_000_000 : 100_000

@@ -138,8 +138,7 @@ struct CheckpointTests {
     func manyExtents() async throws {
         try await PipelineFixture.with { fixture in
             let nodes = [ManyExtents.node("/data/many", count: 3000)]
-            let interrupted = Interrupted(GeneratedSource(nodes), after: 14_900_000)
-            _ = await Result { try await fixture.backUp(interrupted) { $0.checkpointInterval = .milliseconds(50) } }
+            try await interrupt(fixture, nodes, at: "/data/many")
             let source = GeneratedSource(nodes)
             try await fixture.expect(source.nodes, in: fixture.backUp(source))
             #expect(source.bytesRead() < 15_000_000)

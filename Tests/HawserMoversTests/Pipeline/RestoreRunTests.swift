@@ -373,7 +373,7 @@ struct RestoreRunTests {
         }
     }
 
-    @Test("More files and extents than one window holds", .timeLimit(.minutes(5)))
+    @Test("More files and extents than one window holds")
     func windows() async throws {
         try await PipelineFixture.with { fixture in
             // Every file has two extents, so each is open until the window is fetched.

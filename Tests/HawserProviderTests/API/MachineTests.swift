@@ -114,8 +114,9 @@ struct MachineTests {
                     try await withQuotaMonitor(connection, repository: provider.repository) { monitor in
                         let data = TestObject(.dataPack, length: 1, seed: 1)
                         await monitor.commit(try await monitor.reserve(5 << 20, for: data.key))
+                        var statuses = connection.statuses.makeAsyncIterator()
                         stop.open()
-                        for await status in connection.statuses {
+                        while let status = await statuses.next() {
                             if case .away = status.phase { break }
                         }
                         // On with what there is.

@@ -81,6 +81,7 @@ struct GatewayBench: Sendable {
     ) async throws -> Result {
         var configuration = GatewayServer.Configuration()
         configuration.port = 0
+        configuration.limits.bePatient()
         change(&configuration)
         let (ports, running) = AsyncStream.makeStream(of: Int.self)
         let server = try GatewayServer(configuration, membership: membership, logger: provider.log.logger) { port in

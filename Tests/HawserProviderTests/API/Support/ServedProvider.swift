@@ -48,6 +48,7 @@ final class ServedProvider: Sendable {
         var configuration = ProviderServer.Configuration(domain: Self.domain)
         configuration.port = 0
         configuration.limits.reconnectSpread = .milliseconds(100)
+        configuration.limits.bePatient()
         change(&configuration)
         return configuration
     }
@@ -82,6 +83,13 @@ final class ServedProvider: Sendable {
             try await tasks.waitForAll()
             return try result.get()
         }
+    }
+}
+
+extension ServerLimits {
+    /// No limit ends what a busy machine delays.
+    mutating func bePatient() {
+        (firstHead, body, idle, stalled) = (.seconds(3600), .seconds(3600), .seconds(3600), .seconds(3600))
     }
 }
 

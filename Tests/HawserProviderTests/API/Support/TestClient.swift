@@ -194,7 +194,10 @@ struct EventReader {
         throw HawserError(.unavailable, "The stream ended before the event came.")
     }
 
-    mutating func nextState() async throws -> SessionState {
-        try await next { if case .state(let state) = $0 { state } else { nil } }
+    mutating func nextState() async throws -> SessionState { try await nextState { _ in true } }
+
+    /// States that came of earlier changes are passed over.
+    mutating func nextState(_ isWanted: (SessionState) -> Bool) async throws -> SessionState {
+        try await next { if case .state(let state) = $0, isWanted(state) { state } else { nil } }
     }
 }
