@@ -108,6 +108,27 @@ import Testing
         }
     }
 
+    /// Whatever a client without a limit tells: the sums end, nobody else's requests fail for it.
+    @Test func sumsHaveAnEnd() async throws {
+        try await TestProvider.with { provider in
+            let database = provider.database
+            let repository = try await provider.repository()
+            let tenant = try await provider.tenant(in: repository, limit: nil)
+            let session = try await tenant.session()
+            _ = try await database.commit(session, [object(1)])
+            try await database.pool.write { db in
+                try db.execute(sql: "UPDATE folder SET committed = \(ledgerBound - 1), added = \(ledgerBound - 1)")
+                try db.execute(sql: "UPDATE work SET byKeys = \(ledgerBound - 1), byLeases = \(ledgerBound - 1)")
+            }
+            _ = try await database.commit(session, (0..<100).map { _ in object(1 << 20) })
+            #expect(try await tenant.record().committed == ledgerBound)
+            await expectError(.quotaExceeded) { try await database.lease(session, bytes: 1) }
+            let other = try await provider.tenant("other", in: repository, limit: nil)
+            let theirs = try await other.session()
+            #expect(try await database.lease(theirs, bytes: 100).grant?.bytes ?? 0 >= 100)
+        }
+    }
+
     // MARK: Objects
 
     @Test func anObjectCountsOnceWhateverTheWay() async throws {
@@ -256,7 +277,7 @@ import Testing
             try await database.pool.write { db in
                 try db.execute(sql: "UPDATE folder SET reserved = 1152921504606846976 - 100")
             }
-            await expectError(.invalidArgument) { try await database.lease(session, bytes: 101) }
+            await expectError(.quotaExceeded) { try await database.lease(session, bytes: 101) }
             _ = try await database.lease(session, bytes: 100, rate: 0)
             #expect(try await tenant.record().reserved == 1 << 60)
         }

@@ -140,7 +140,9 @@ import Testing
                 lifetime: .seconds(3600)
             )
             #expect(second.generation == first.generation + 1)
-            try await database.removeCredentials(folder: tenant.folder)
+            // What the old key has made does not outlive it.
+            let storage = try await database.storage(try await database.repository(repository.id).storage)
+            try await database.updateStorage(storage.id, storage.settings, secret: Secret([3]))
             #expect(try await database.credential(folder: tenant.folder, purpose: .backup) == nil)
             let left = try await database.read {
                 try Int.fetchOne($0, sql: "SELECT COUNT(*) FROM secret WHERE name LIKE 'cred%'")

@@ -1,3 +1,5 @@
+package import HawserFormat
+
 #if canImport(FoundationEssentials)
     public import FoundationEssentials
 #else
@@ -76,5 +78,21 @@ public struct Ticket: Codable, Sendable, Hashable {
         self.url = url
         self.headers = headers
         self.expiresIn = expiresIn
+    }
+}
+
+extension ObjectKey {
+    /// Whether an upload's bytes are those that the key names. Otherwise a storage that does not know `if-none-match` would
+    /// let it replace another object.
+    ///
+    /// - Throws: `invalidArgument`.
+    package func check(_ sha256: ObjectName) throws {
+        guard name == nil || name == sha256 else {
+            throw HawserError(
+                .invalidArgument,
+                "The object is named by another SHA-256 than its bytes have.",
+                place: path
+            )
+        }
     }
 }

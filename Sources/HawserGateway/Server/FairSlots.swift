@@ -2,8 +2,9 @@ import HawserControl
 import HawserFormat
 import Synchronization
 
-/// Bounds how many requests run at one time, and with that the memory: each holds a fixed amount. Of the tenants that wait,
-/// the one with the fewest running requests goes next; of one tenant's, the first.
+/// Bounds how many requests run at one time, and with that the memory: each holds a fixed amount. One tenant has a quarter of
+/// the places at most, so that nobody who is slow on purpose takes them all. Of the tenants that wait, the one with the
+/// fewest running requests goes next; of one tenant's, the first.
 final class FairSlots: Sendable {
     private struct Waiter {
         let number: Int
@@ -12,9 +13,12 @@ final class FairSlots: Sendable {
 
     private struct State {
         var free: Int
+        let share: Int
         var running: [ControlID: Int] = [:]
         var waiting: [ControlID: [Waiter]] = [:]
         var number = 0
+
+        func hasRoom(for tenant: ControlID) -> Bool { free > 0 && running[tenant, default: 0] < share }
 
         mutating func take(_ tenant: ControlID) {
             free -= 1
@@ -23,8 +27,7 @@ final class FairSlots: Sendable {
 
         /// Who goes on, now that there may be room.
         mutating func next() -> Waiter? {
-            guard free > 0 else { return nil }
-            let chosen = waiting.keys.min { one, other in
+            let chosen = waiting.keys.filter(hasRoom).min { one, other in
                 let counts = (running[one, default: 0], running[other, default: 0])
                 if counts.0 != counts.1 { return counts.0 < counts.1 }
                 return (waiting[one]?.first?.number ?? 0) < (waiting[other]?.first?.number ?? 0)
@@ -42,7 +45,7 @@ final class FairSlots: Sendable {
 
     init(total: Int) {
         self.total = total
-        state = Mutex(State(free: total))
+        state = Mutex(State(free: total, share: max(1, total / 4)))
     }
 
     var used: Int { state.withLock { total - $0.free } }
@@ -62,7 +65,7 @@ final class FairSlots: Sendable {
         try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { continuation in
                 let isTaken: Bool = state.withLock { state in
-                    guard state.free == 0 else {
+                    if state.hasRoom(for: tenant) {
                         state.take(tenant)
                         return true
                     }

@@ -97,7 +97,7 @@ enum GatewayRoute: Sendable {
         guard let text = request.headers[.range] else { return nil }
         let parts = text.dropFirst(6).split(separator: "-", omittingEmptySubsequences: false)
         guard text.hasPrefix("bytes="), parts.count == 2, let first = Int(parts[0]), let last = Int(parts[1]),
-            0 <= first, first <= last, last - first < maximumObjectLength
+            0 <= first, first <= last, last < maximumObjectLength
         else { throw HawserError(.invalidArgument, "A range is `bytes=FIRST-LAST`.") }
         return first..<last + 1
     }

@@ -33,6 +33,7 @@ extension GatewayService {
                 "An upload has `content-length` (1 to \(largest)) and `\(GatewayAPI.sha256)` (64 hexadecimal digits)."
             )
         }
+        try key.check(sha256)
         guard link.isConnected else {
             throw HawserError(.unavailable, "The provider's server can't be reached.", isRetryable: true)
         }
@@ -60,6 +61,8 @@ extension GatewayService {
         _ bytes: RequestBody
     ) async throws -> PutResult {
         let store = try await mover.store()
+        // These can't be told by their names; they are few, and whatever the storage does, none is replaced.
+        if key.name == nil, let result = try await store.existing(key, length: length, sha256) { return result }
         let lease: ControlID
         do {
             lease = try await mover.blocks.take(length)

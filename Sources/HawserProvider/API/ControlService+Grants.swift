@@ -18,7 +18,8 @@ extension ControlService {
             )
         }
         let folder = try await database.folder(tenant: session.tenant, subtenant: session.subtenant, repository: id)
-        if folder.isOver, !request.purpose.isReadOnly, request.purpose != .prune {
+        let account = try await database.account(folder)
+        if account.isOver, !request.purpose.isReadOnly, request.purpose != .prune {
             throw HawserError(
                 .quotaExceeded,
                 "The storage holds more than the quota allows. Forget snapshots and prune, or ask the provider for more."
@@ -37,6 +38,7 @@ extension ControlService {
                 purpose: request.purpose,
                 avoid: request.avoid,
                 hasInsiderProtection: repository.settings.insiderProtectionDays > 0,
+                isOver: account.isOver,
                 isBucketShared: repository.settings.access == .shared
                     ? try await isShared(storage, with: session.tenant) : false,
                 acceptsSharedBucket: repository.settings.acceptsSharedBucket,
@@ -69,7 +71,7 @@ extension ControlService {
                 ),
                 access: AccessPermissions(rawValue: access.rawValue),
                 storage: Grant.Storage(storage.settings),
-                credentials: try await credentials(access, session, request, storage, folder)
+                credentials: try await credentials(access, session, request, storage, account)
             )
         case .gateway(_, let reason):
             guard
@@ -104,7 +106,7 @@ extension ControlService {
         _ session: SessionRecord,
         _ request: GrantRequest,
         _ storage: StorageRecord,
-        _ folder: FolderRecord
+        _ account: Account
     ) async throws -> SealedCredentials? {
         // Who only asks which way to go gets none, but learns whether there are some.
         guard access != .tickets || storage.settings.sts != nil else { return nil }
@@ -113,9 +115,9 @@ extension ControlService {
         }
         let issued: CredentialIssuer.Issued
         switch access {
-        case .shared: issued = try await issuer.shared(storage, folder: folder)
-        case .sts: issued = try await issuer.temporary(storage, folder: folder, purpose: request.purpose)
-        case .tickets: issued = try await issuer.temporary(storage, folder: folder, purpose: .restore)
+        case .shared: issued = try await issuer.shared(storage, folder: account.own)
+        case .sts: issued = try await issuer.temporary(storage, folder: account, purpose: request.purpose)
+        case .tickets: issued = try await issuer.temporary(storage, folder: account, purpose: .restore)
         case .sas: throw HawserError(.unsupported, "This server can't issue shared access signatures.")
         }
         let sealed = try SealedS3Credentials(

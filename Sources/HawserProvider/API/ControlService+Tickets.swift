@@ -24,6 +24,10 @@ extension ControlService {
             )
         }
         for key in request.gets where ObjectKey(key) == nil { throw Self.noObject(key) }
+        for put in request.puts {
+            guard let key = ObjectKey(put.key), let sha256 = ObjectName(put.sha256) else { continue }
+            try key.check(sha256)
+        }
         let (storage, folder) = try await ticketPlace(id, session)
         let outcomes = try await reserve(request.puts, id, session, folder)
         var configuration = try S3Configuration(storage.settings, folder: folder.path(in: storage.settings))
@@ -52,7 +56,7 @@ extension ControlService {
         guard !session.purpose.isReadOnly else {
             throw HawserError(.accessDenied, "A session for \(session.purpose) stores nothing.")
         }
-        guard !folder.isOver || session.purpose == .prune else {
+        guard try await !database.account(folder).isOver || session.purpose == .prune else {
             throw HawserError(
                 .quotaExceeded,
                 "The storage holds more than the quota allows. Forget snapshots and prune, or ask the provider for more."
@@ -97,7 +101,7 @@ extension ControlService {
 
     private func reader(_ storage: StorageRecord, _ folder: FolderRecord) async throws -> S3Credentials {
         guard storage.settings.sts != nil else { return try await issuer.key(of: storage) }
-        return try await issuer.temporary(storage, folder: folder, purpose: .restore).credentials
+        return try await issuer.temporary(storage, folder: database.account(folder), purpose: .restore).credentials
     }
 
     /// Lists the session's own folder, for those whose access is by tickets.

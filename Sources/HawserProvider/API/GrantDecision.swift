@@ -31,6 +31,8 @@ enum GrantDecision: Equatable, Sendable {
         /// The way that just failed for the tenant.
         var avoid: ConnectionMode?
         var hasInsiderProtection: Bool
+        /// The storage holds more than the quota allows.
+        var isOver = false
         /// Whether other tenants have folders in the same bucket.
         var isBucketShared: Bool
         var acceptsSharedBucket: Bool
@@ -56,6 +58,11 @@ enum GrantDecision: Equatable, Sendable {
                 self = .refused(problem)
             } else if inputs.avoid == .direct, inputs.fallback == .gateway {
                 self = Self.gateway(inputs, "the direct way failed")
+            } else if access == .sts, inputs.isOver, !inputs.purpose.isReadOnly, !inputs.gatewayServers.isEmpty,
+                inputs.avoid != .gateway
+            {
+                // Credentials know no lengths: what a prune stores is counted byte by byte there.
+                self = Self.gateway(inputs, "more is stored than the quota allows")
             } else if inputs.issuers.contains(access) {
                 self = .direct(access, reason: reason)
             } else {

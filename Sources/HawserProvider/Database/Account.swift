@@ -2,6 +2,9 @@ import GRDB
 import HawserControl
 import HawserFormat
 
+/// Bytes: the table's checks let no sum be larger (1 EiB).
+let ledgerBound = 1 << 60
+
 /// A folder with all whose quota it counts against.
 struct Account {
     var own: FolderRecord
@@ -27,10 +30,14 @@ struct Account {
     }
 
     var free: Int? { tightest.free }
+    /// A listing found more than the limit of one of them allows.
+    var isOver: Bool { all.contains(where: \.isOver) }
     var quota: QuotaState { tightest.quota }
 
     func shortage(_ asked: Int) -> AccountShortage? {
-        guard let free, free < asked else { return nil }
+        // Without a limit too there is an end, far beyond any storage.
+        let free = free ?? all.reduce(ledgerBound) { max(0, min($0, ledgerBound - $1.used - $1.allReserved)) }
+        guard free < asked else { return nil }
         return AccountShortage(asked: asked, free: free, isTenants: tightest.subtenant == nil)
     }
 
@@ -57,21 +64,24 @@ extension Transaction {
         // write that fails would hold up others of its transaction.
         try db.run(
             """
-            UPDATE folder SET committed = min(1152921504606846976, committed + ?1), reserved = reserved + ?2, unproven = max(0, unproven + ?3),
-                outside = max(0, outside + ?4), added = added + max(0, ?1), addedUnproven = max(0, addedUnproven + ?3)
+            UPDATE folder SET committed = min(?6, committed + ?1), reserved = reserved + ?2,
+                unproven = min(?6, max(0, unproven + ?3)), outside = min(?6, max(0, outside + ?4)),
+                added = min(?6, added + max(0, ?1)), addedUnproven = min(?6, max(0, addedUnproven + ?3))
             WHERE id = ?5
             """,
-            [change.committed, change.reserved, change.unproven, change.outside, folder.id.text]
+            [change.committed, change.reserved, change.unproven, change.outside, folder.id.text, ledgerBound]
         )
         if folder.subtenant != nil {
             try db.run(
                 """
-                UPDATE folder SET belowCommitted = min(1152921504606846976, belowCommitted + ?1),
-                    belowReserved = belowReserved + ?2,
-                    outside = max(0, outside + ?3)
+                UPDATE folder SET belowCommitted = min(?6, belowCommitted + ?1), belowReserved = belowReserved + ?2,
+                    outside = min(?6, max(0, outside + ?3))
                 WHERE tenant = ?4 AND repository = ?5 AND IFNULL(subtenant, '') = ''
                 """,
-                [change.committed, change.reserved, change.outside, folder.tenant.text, folder.repository.text]
+                [
+                    change.committed, change.reserved, change.outside, folder.tenant.text, folder.repository.text,
+                    ledgerBound,
+                ]
             )
         }
         if change.committed < 0 { try renewAllowance(-change.committed, of: folder) }

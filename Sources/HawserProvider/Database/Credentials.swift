@@ -72,16 +72,6 @@ extension ConfigurationDatabase {
         }
     }
 
-    /// Forgets them; revoking them at the storage is the caller's.
-    public func removeCredentials(folder: ControlID) async throws {
-        let holder = key
-        try await write { transaction in
-            let rows = try transaction.db.rows("SELECT id FROM credential WHERE folder = ?", [folder.text])
-            for row in rows { try transaction.removeCredential(row.id("id"), holder.key) }
-            if !rows.isEmpty { try transaction.audit("credential.remove", folder.text) }
-        }
-    }
-
     /// How often credentials were issued for a folder.
     public func credentialsGeneration(folder: ControlID) async throws -> Int {
         try await read { try $0.one("folder", id: folder, what: "folder").row["generation"] }
@@ -89,6 +79,19 @@ extension ConfigurationDatabase {
 }
 
 extension Transaction {
+    /// Of all folders in the storage.
+    func removeCredentials(storage: ControlID, _ key: ProviderKey) throws {
+        let rows = try db.rows(
+            """
+            SELECT credential.id FROM credential JOIN folder ON folder.id = credential.folder
+            JOIN repository ON repository.id = folder.repository WHERE repository.storage = ?
+            """,
+            [storage.text]
+        )
+        for row in rows { try removeCredential(row.id("id"), key) }
+        if !rows.isEmpty { try audit("credential.remove", storage.text, "\(rows.count)") }
+    }
+
     fileprivate func removeCredential(_ id: ControlID, _ key: ProviderKey) throws {
         try db.run("DELETE FROM credential WHERE id = ?", [id.text])
         try setSecret("credential/\(id)", nil, key)

@@ -25,6 +25,7 @@ extension ConfigurationDatabase {
         keys: [String],
         pending: Int = 0
     ) async throws -> DeletionRecord {
+        guard !keys.isEmpty else { throw HawserError(.invalidArgument, "A deletion names objects.") }
         for key in keys where ObjectKey(key) == nil {
             throw HawserError(.invalidArgument, "This is no object of the repository format.", place: key)
         }
@@ -77,16 +78,32 @@ extension ConfigurationDatabase {
             return try db.rows(
                 """
                 SELECT * FROM deletion WHERE state = 'waiting' AND notBefore <= ? AND requested > ?
-                    AND folder NOT IN (SELECT value FROM json_each(?))
+                    AND folder NOT IN (SELECT value FROM json_each(?)) AND NOT \(Self.hasTickets)
                 ORDER BY measured IS NULL, notBefore LIMIT ?
                 """,
-                [now, first, try jsonText(skipping.map(\.text)), limit]
+                [now, first, try jsonText(skipping.map(\.text)), now, limit]
             ).map(DeletionRecord.init)
         }
     }
 
-    func deletion(_ id: ControlID) async throws -> DeletionRecord {
-        try await read { try $0.one("deletion", id: id, what: "deletion").map(DeletionRecord.init) }
+    // An object that could be put again by a ticket stays until that has ended: nobody would book it then.
+    private static let hasTickets = """
+        EXISTS (
+            SELECT 1 FROM json_each(deletion.keys) AS gone
+            JOIN reservation ON reservation.folder = deletion.folder AND reservation.key = gone.value
+            WHERE reservation.state = 'reserved' OR reservation.ticketEnd > ?
+        )
+        """
+
+    /// - Returns: `nil` when it can't be carried out now: it is done or held, or tickets for its objects are good.
+    func waitingDeletion(_ id: ControlID) async throws -> DeletionRecord? {
+        let now = clock.steady.milliseconds
+        return try await read { db in
+            try db.row(
+                "SELECT * FROM deletion WHERE id = ? AND state = 'waiting' AND NOT \(Self.hasTickets)",
+                [id.text, now]
+            ).map(DeletionRecord.init)
+        }
     }
 
     public func heldDeletions() async throws -> [DeletionRecord] {
@@ -120,6 +137,7 @@ extension ConfigurationDatabase {
             let deletion = try DeletionRecord(row)
             guard deletion.state != .done else { return }
             let folder = try db.one("folder", id: deletion.folder, what: "folder").map(FolderRecord.init)
+            try db.forgetStored(deletion.keys, in: deletion.folder)
             // The keys need not be kept: the log says how many there were.
             try db.update("deletion", id: id, ["state": DeletionRecord.State.done.rawValue, "keys": "[]"])
             try db.run(
@@ -169,6 +187,8 @@ extension ConfigurationDatabase {
             let deletion = try db.one("deletion", id: id, what: "deletion").map(DeletionRecord.init)
             guard deletion.state != .done else { return }
             let folder = try db.one("folder", id: deletion.folder, what: "folder").map(FolderRecord.init)
+            let left = Set(keys)
+            try db.forgetStored(deletion.keys.filter { !left.contains($0) }, in: deletion.folder)
             try db.update("deletion", id: id, ["keys": try jsonText(keys), "measured": nil])
             try transaction.apply(.init(committed: -min(freed, folder.committed)), to: folder)
             try db.refreshOver(folder.id)
@@ -220,11 +240,22 @@ extension ConfigurationDatabase {
             }
             return Set(spree)
         }
-        var held: [DeletionRecord] = []
-        for id in found {
-            try await holdDeletion(id)
-            held.append(try await deletion(id))
+        for id in found { try await holdDeletion(id) }
+        return try await read { db in
+            try found.map { try db.one("deletion", id: $0, what: "deletion").map(DeletionRecord.init) }
         }
-        return held
+    }
+}
+
+extension Database {
+    /// Nobody who asks for a ticket is told any more that these are stored.
+    fileprivate func forgetStored(_ keys: [String], in folder: ControlID) throws {
+        try run(
+            """
+            DELETE FROM reservation WHERE folder = ?1 AND state = 'committed'
+                AND key IN (SELECT value FROM json_each(?2))
+            """,
+            [folder.text, try jsonText(keys)]
+        )
     }
 }

@@ -41,6 +41,11 @@ extension ConfigurationDatabase {
         try await read { try $0.folder(tenant, subtenant, repository) }
     }
 
+    /// The folder, and the tenant's for a subtenant's.
+    func account(_ folder: FolderRecord) async throws -> Account {
+        try await read { try Account($0, folder.tenant, folder.subtenant, folder.repository) }
+    }
+
     /// As tenants see it: for a subtenant, of whichever of its own and the tenant's quota leaves less.
     public func quota(tenant: ControlID, subtenant: ControlID?, repository: ControlID) async throws -> QuotaState {
         try await read { db in
@@ -97,21 +102,25 @@ extension ConfigurationDatabase {
         }
     }
 
+    /// Who has the key of a bucket reads whatever else lies there.
     private static func checkSharing(_ repository: RepositoryRecord, _ tenant: ControlID, _ db: Database) throws {
-        guard repository.settings.access == .shared, !repository.settings.acceptsSharedBucket,
-            try db.exists(
-                """
-                SELECT 1 FROM folder JOIN repository ON repository.id = folder.repository
-                WHERE repository.storage = ? AND folder.tenant <> ?
-                """,
-                [repository.storage.text, tenant.text]
-            )
+        let others = try db.rows(
+            """
+            SELECT DISTINCT repository.* FROM folder JOIN repository ON repository.id = folder.repository
+            WHERE repository.storage = ? AND folder.tenant <> ?
+            """,
+            [repository.storage.text, tenant.text]
+        ).map(RepositoryRecord.init)
+        guard !others.isEmpty,
+            let shared = ([repository] + others).first(where: {
+                $0.settings.access == .shared && !$0.settings.acceptsSharedBucket
+            })
         else { return }
         throw HawserError(
             .accessDenied,
             "With access `shared` each tenant has the key of the whole bucket, and another tenant is in it. Use a "
                 + "bucket of its own, `tickets` or gateway mode; or accept it with --accept-shared-bucket.",
-            place: repository.name
+            place: shared.name
         )
     }
 }

@@ -105,8 +105,11 @@ extension Transaction {
         let assumed = lease["isExact"] && told != nil ? 0 : max(0, (lease["bytes"] as Int) - (told ?? 0))
         try apply(Change(committed: remaining, reserved: -remaining, unproven: remaining), to: folder)
         try db.run(
-            "UPDATE work SET byLeases = byLeases + ?, unproven = unproven + ? WHERE session = ? AND folder = ?",
-            [assumed, remaining, lease["session"] as String, folder.id.text]
+            """
+            UPDATE work SET byLeases = min(?5, byLeases + ?1), unproven = min(?5, unproven + ?2)
+            WHERE session = ?3 AND folder = ?4
+            """,
+            [assumed, remaining, lease["session"] as String, folder.id.text, ledgerBound]
         )
         try db.run("DELETE FROM lease WHERE id = ?", [lease["id"] as String])
     }

@@ -27,6 +27,10 @@ struct LedgerWrite {
         }
 
         var booked: Int { isLoose ? byKeys + byLeases : max(byKeys, byLeases) }
+
+        // Whatever a client tells, and however often: sums stand still where the table's own do.
+        mutating func add(byKeys bytes: Int) { byKeys = min(byKeys + bytes, ledgerBound) }
+        mutating func add(byLeases bytes: Int) { byLeases = min(byLeases + bytes, ledgerBound) }
     }
 
     var db: Database { transaction.db }
@@ -145,7 +149,7 @@ struct LedgerWrite {
         let told: Int? = row["used"]
         guard !isExact || told == nil else { return }
         let before = work.booked
-        work.byLeases += max(0, used - (told ?? 0))
+        work.add(byLeases: max(0, used - (told ?? 0)))
         try book(work.booked - before, first: id)
         try saveWork()
         let remaining: Int = try lease(id)?["remaining"] ?? 0
@@ -204,7 +208,7 @@ struct LedgerWrite {
             return
         }
         let before = work.booked
-        work.byKeys += object.length
+        work.add(byKeys: object.length)
         let booked = work.booked - before
         try book(booked)
         try db.insert(
@@ -257,7 +261,10 @@ struct LedgerWrite {
         if let row = try reservation(object) {
             guard row["state"] == "reserved" else { return .stored }
             try db.run(
-                "UPDATE reservation SET expires = ? WHERE session = ? AND folder = ? AND key = ? AND length = ?",
+                """
+                UPDATE reservation SET expires = ?1, ticketEnd = ?1
+                WHERE session = ?2 AND folder = ?3 AND key = ?4 AND length = ?5
+                """,
                 [end.milliseconds, target.session.text, folder.id.text, object.key, object.length]
             )
             return .granted(expiresIn: lifetime)
@@ -273,7 +280,7 @@ struct LedgerWrite {
             "reservation",
             [
                 "session": target.session.text, "folder": folder.id.text, "key": object.key, "length": object.length,
-                "state": "reserved", "isOutside": isOutside, "expires": end.milliseconds,
+                "state": "reserved", "isOutside": isOutside, "expires": end.milliseconds, "ticketEnd": end.milliseconds,
             ]
         )
         return .granted(expiresIn: lifetime)

@@ -104,11 +104,12 @@ enum Schema {
         CREATE INDEX leaseOfFolder ON lease (folder);
         CREATE INDEX leaseOfSession ON lease (session, folder);
         CREATE INDEX leaseEnd ON lease (expires);
-        -- round: of listings, in which it was booked; listed: in which a listing saw it.
+        -- round: of listings, in which it was booked; listed: in which a listing saw it; ticketEnd: until then a PUT with its
+        -- ticket may come, also when it was told to be stored.
         CREATE TABLE reservation (
             session TEXT NOT NULL REFERENCES session (id), folder TEXT NOT NULL REFERENCES folder,
             key TEXT NOT NULL, length INTEGER NOT NULL, state TEXT NOT NULL, isOutside INTEGER NOT NULL DEFAULT 0,
-            expires INTEGER, listed INTEGER NOT NULL DEFAULT 0, round INTEGER NOT NULL DEFAULT 0,
+            expires INTEGER, ticketEnd INTEGER, listed INTEGER NOT NULL DEFAULT 0, round INTEGER NOT NULL DEFAULT 0,
             booked INTEGER NOT NULL DEFAULT 0,
             PRIMARY KEY (session, folder, key, length)
         ) WITHOUT ROWID, STRICT;

@@ -88,7 +88,11 @@ extension ConfigurationDatabase {
             if let secret {
                 try transaction.setSecret(Self.secretName(storage: id), secret, holder.key)
                 try transaction.db.update("storage", id: id, ["keyMustBeRotated": false])
-                // Vaults that have the old key ask for the new one.
+            }
+            if secret != nil || !old.settings.makesCredentials(like: settings) {
+                // What was made by the old key or role may be dead, or allow too much.
+                try transaction.removeCredentials(storage: id, holder.key)
+                // Vaults that have the old ones ask for new ones.
                 try transaction.db.run(
                     """
                     UPDATE folder SET generation = generation + 1
@@ -171,6 +175,13 @@ extension ConfigurationDatabase {
             if settings.access != old.settings.access {
                 // Sessions that run ask for another grant.
                 try db.run("UPDATE folder SET generation = generation + 1 WHERE repository = ?", [id.text])
+            }
+            if old.settings.access == .shared, settings.access != .shared,
+                try db.exists("SELECT 1 FROM folder WHERE repository = ?", [id.text])
+            {
+                // Tenants have had it.
+                try db.update("storage", id: place.id, ["keyMustBeRotated": true])
+                try transaction.audit("storage.keyMustBeRotated", place.id.text)
             }
             try transaction.audit("repository.update", old.name, try jsonText(settings))
             for row in try db.rows("SELECT DISTINCT tenant FROM folder WHERE repository = ?", [id.text]) {

@@ -33,7 +33,15 @@ final class CredentialIssuer: Sendable {
     /// Seconds: the longest life that each storage has granted or not yet refused.
     private let longest = Mutex<[ControlID: Int]>([:])
     /// Those that sign uploads are the server's own and stay in memory.
-    private let signing = Mutex<[ControlID: (S3Credentials, until: Moment)]>([:])
+    private let signing = Mutex<[ControlID: Signer]>([:])
+
+    private struct Signer {
+        var credentials: S3Credentials
+        var until: Moment
+        /// What they were made by.
+        var settings: StorageSettings
+        var secret: Secret?
+    }
 
     init(_ database: ConfigurationDatabase, logger: Logger) {
         self.database = database
@@ -50,19 +58,20 @@ final class CredentialIssuer: Sendable {
     }
 
     /// Temporary ones of the folder, those of the last session while they are fresh.
-    func temporary(_ storage: StorageRecord, folder: FolderRecord, purpose: Purpose) async throws -> Issued {
+    func temporary(_ storage: StorageRecord, folder account: Account, purpose: Purpose) async throws -> Issued {
+        let folder = account.own
         if let (record, secret) = try await database.credential(folder: folder.id, purpose: purpose),
             let kept = try? JSONDecoder().decode(Kept.self, from: Data(secret.bytes))
         {
             let (left, life) = (record.expires - database.clock.steady, record.expires - record.issued)
-            if left > min(Self.longestLead, life / 3), !isNearLimit(folder) || left <= .seconds(Self.shortLife) {
+            if left > min(Self.longestLead, life / 3), !isNearLimit(account) || left <= .seconds(Self.shortLife) {
                 return Issued(credentials: kept.credentials, generation: record.generation, expiresIn: left)
             }
         }
         let (credentials, life) = try await assume(
             storage,
             FolderPolicy(folder, in: storage.settings).document(.purpose(purpose)),
-            atMost: isNearLimit(folder) ? Self.shortLife : nil
+            atMost: isNearLimit(account) ? Self.shortLife : nil
         )
         let record = try await database.setCredential(
             folder: folder.id,
@@ -78,7 +87,12 @@ final class CredentialIssuer: Sendable {
     func signer(_ storage: StorageRecord, folder: FolderRecord) async throws -> S3Credentials {
         guard storage.settings.sts != nil else { return try await key(of: storage) }
         let now = database.clock.steady
-        if let (credentials, until) = signing.withLock({ $0[folder.id] }), now < until { return credentials }
+        let secret = try await database.storageSecret(storage.id)
+        if let kept = signing.withLock({ $0[folder.id] }), now < kept.until, kept.settings == storage.settings,
+            kept.secret == secret
+        {
+            return kept.credentials
+        }
         let (credentials, life) = try await assume(
             storage,
             FolderPolicy(folder, in: storage.settings).document(.create),
@@ -86,7 +100,8 @@ final class CredentialIssuer: Sendable {
         )
         // A ticket may not outlive what signed it.
         let until = now + life - min(.seconds(database.ledgerSettings.ticketLifetime), life / 2)
-        signing.withLock { $0[folder.id] = (credentials, until) }
+        let kept = Signer(credentials: credentials, until: until, settings: storage.settings, secret: secret)
+        signing.withLock { $0[folder.id] = kept }
         return credentials
     }
 
@@ -97,8 +112,8 @@ final class CredentialIssuer: Sendable {
         return S3Credentials(accessKeyID: storage.settings.accessKeyID, secretAccessKey: secret)
     }
 
-    private func isNearLimit(_ folder: FolderRecord) -> Bool {
-        folder.limit.map { folder.used >= $0 / 10 * 9 } ?? false
+    private func isNearLimit(_ account: Account) -> Bool {
+        account.all.contains { folder in folder.limit.map { folder.used >= $0 / 10 * 9 } ?? false }
     }
 
     /// - Throws: `unsupported` when the storage is not set up for it; what STS answers.
@@ -131,7 +146,9 @@ final class CredentialIssuer: Sendable {
                 )
                 do {
                     let credentials = try await client.assumeRole(request, with: owner)
-                    return (credentials, .seconds(seconds))
+                    // Some shorten what was asked for and do not say so.
+                    let left = credentials.expiration.map { Moment($0) - database.clock.wall } ?? .seconds(seconds)
+                    return (credentials, min(.seconds(seconds), max(.zero, left)))
                 } catch let error as HawserError where error.code == .invalidArgument && seconds > Self.leastLife {
                     // Storages say that a life is too long, and not how long it may be.
                     seconds = Self.shorter(seconds)

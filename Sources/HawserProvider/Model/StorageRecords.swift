@@ -53,6 +53,11 @@ public struct StorageSettings: Codable, Sendable, Hashable {
 }
 
 extension StorageSettings {
+    /// Whether temporary credentials that one of the two has made are what the other would make.
+    func makesCredentials(like other: StorageSettings) -> Bool {
+        accessKeyID == other.accessKeyID && endpoint == other.endpoint && sts == other.sts
+    }
+
     /// Whether what a check found for one of the two holds for the other.
     func isChecked(like other: StorageSettings) -> Bool {
         endpoint == other.endpoint && bucket == other.bucket && sts?.roleARN == other.sts?.roleARN

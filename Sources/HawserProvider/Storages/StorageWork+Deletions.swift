@@ -76,8 +76,7 @@ extension StorageWork {
     /// - Returns: `false` when another deletion in the folder has to end first, or the provider has to approve.
     private func carryOut(_ deletion: DeletionRecord, _ place: Place) async throws -> Bool {
         // While this waited, others may have done it, and what the keys name now may be new.
-        let current = try await database.deletion(deletion.id)
-        guard current.state == .waiting else { return current.state == .done }
+        guard let current = try await database.waitingDeletion(deletion.id) else { return false }
         // Checked when it was asked for; the database could have been changed by others.
         let keys = Set(current.keys.compactMap { ObjectKey($0) })
         let isDone = try await withStore(place) { store in

@@ -38,8 +38,17 @@ extension S3ObjectStore {
         } catch let error as HawserError where error.meaning == .notImplemented && uploads.isEmpty {
             return []
         }
-        for index in uploads.indices { uploads[index].bytes = try await bytes(of: uploads[index]) }
-        return uploads
+        let found = uploads
+        return try await withThrowingTaskGroup(of: (Int, Int).self) { group in
+            for index in found.indices {
+                if index >= configuration.connections, let (done, bytes) = try await group.next() {
+                    uploads[done].bytes = bytes
+                }
+                group.addTask { (index, try await self.bytes(of: found[index])) }
+            }
+            for try await (done, bytes) in group { uploads[done].bytes = bytes }
+            return uploads
+        }
     }
 
     private func bytes(of upload: UnfinishedUpload) async throws -> Int {

@@ -70,6 +70,22 @@ import Testing
         #expect(access(shared) == .shared)
     }
 
+    @Test func credentialsOfATenantWhoIsOverGoByTheGateway() {
+        var prune = inputs(.direct, .compatible, .sts)
+        prune.isOver = true
+        prune.purpose = .prune
+        #expect(server(prune) == "gateway1")
+        // Reading costs nothing, tickets know their lengths, and without a gateway nobody could prune.
+        prune.purpose = .restore
+        #expect(access(prune) == .sts)
+        prune.purpose = .prune
+        prune.access = .tickets
+        #expect(access(prune) == .tickets)
+        prune.access = .sts
+        prune.gatewayServers = []
+        #expect(access(prune) == .sts)
+    }
+
     @Test func fullAccessIsRefusedWithInsiderProtection() {
         var full = inputs(.direct, .compatible, .sts)
         full.purpose = .full

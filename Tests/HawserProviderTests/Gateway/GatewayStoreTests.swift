@@ -17,7 +17,9 @@ struct GatewayStoreTests {
         let storage: S3ObjectStore
 
         func put(_ key: ObjectKey, _ bytes: [UInt8], sha256: ObjectName) async throws -> PutResult {
-            try await base.put(key, bytes, sha256: sha256)
+            // Bytes that a key does not name come to be otherwise, as by a failing drive.
+            guard key.name ?? sha256 == sha256 else { return try await storage.put(key, bytes, sha256: sha256) }
+            return try await base.put(key, bytes, sha256: sha256)
         }
         func get(_ key: ObjectKey, range: Range<Int>?) async throws -> [UInt8] { try await base.get(key, range: range) }
         func head(_ key: ObjectKey) async throws -> ObjectInfo? { try await base.head(key) }

@@ -30,8 +30,16 @@ struct HostileTenantTests {
             let path = GatewayAPI.object(object.key.path)
             try await bench.withRawClient(grant, port: port) { tenant in
                 let other = ObjectName(sha256Of: [1])
-                let hash = try await tenant.put(path, object.bytes, sha256: other)
+                let hash = try await tenant.put(path, object.bytes.reversed(), sha256: object.sha256)
                 #expect(hash.status == 400 && hash.code == "invalid_argument")
+                // A SHA-256 that is the bytes' and not the name's: it could replace another object.
+                let renamed = try await tenant.put(path, [1], sha256: other)
+                #expect(renamed.status == 400 && renamed.code == "invalid_argument")
+                for range in ["bytes=0-\(Int.max)", "bytes=\(Int.max)-\(Int.max)", "bytes=5-1", "bytes=-5"] {
+                    var read = tenant.request("GET", path, nil)
+                    read.headers.add(name: "range", value: range)
+                    #expect(try await tenant.send(read).code == "invalid_argument", "\(range)")
+                }
                 let token = Base64URL.text(Data(repeating: 7, count: 32))
                 let foreign = try await tenant.put(path, object.bytes, sha256: object.sha256, token: token)
                 #expect(foreign.status == 401 && foreign.code == "not_signed_in")

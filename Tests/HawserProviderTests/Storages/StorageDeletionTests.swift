@@ -27,6 +27,45 @@ import Testing
         }
     }
 
+    /// Who has a ticket could put the object again after the deletion, and it would count for nobody.
+    @Test func whatTicketsAreOutForIsDeletedWhenTheyHaveEnded() async throws {
+        try await StoredTenants.with { stored in
+            let tenant = try await stored.tenant(limit: 1000)
+            let one = object(100)
+            let session = try await tenant.session(.full)
+            guard case .granted = try await tenant.database.reserve(session, [one]).first else {
+                Issue.record("no ticket")
+                return
+            }
+            try await stored.store([one], tenant)
+            _ = try await tenant.database.commit(session, [one])
+            #expect(try await tenant.database.reserve(session, [one]) == [.stored])
+            let deletion = try await tenant.database.requestDeletion(session, keys: [one.key])
+            #expect(try await tenant.database.dueDeletions().isEmpty)
+            #expect(await stored.work().deleteNow(deletion) == 0)
+            #expect(try await stored.keys(tenant) == [one.key])
+            let settings = tenant.database.ledgerSettings
+            stored.provider.advance(.seconds(settings.ticketLifetime + settings.ticketGrace))
+            await stored.work().runDueDeletions()
+            #expect(try await stored.keys(tenant).isEmpty)
+            #expect(try await tenant.record().committed == 0)
+            // It is not there any more, and costs again.
+            guard case .granted = try await tenant.database.reserve(session, [one]).first else {
+                Issue.record("no ticket")
+                return
+            }
+            #expect(try await tenant.record().reserved == 100)
+        }
+    }
+
+    @Test func aDeletionNamesObjects() async throws {
+        try await StoredTenants.with { stored in
+            let tenant = try await stored.tenant()
+            let session = try await tenant.session(.full)
+            await expectError(.invalidArgument) { try await tenant.database.requestDeletion(session, keys: []) }
+        }
+    }
+
     /// The server dies when all is deleted and nothing noted yet: the bytes come back once all the same.
     @Test(arguments: [false, true]) func aKilledDeletionResumes(isListedBetween: Bool) async throws {
         try await StoredTenants.with { stored in
