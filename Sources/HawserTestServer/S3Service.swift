@@ -12,6 +12,7 @@ final class S3Service: Sendable {
 
     let configuration: S3TestServer.Configuration
     let accounts: Accounts
+    private let roles: RoleTable
     let table: BucketTable
     let faults = FaultScript()
     let log: RequestLog
@@ -21,9 +22,10 @@ final class S3Service: Sendable {
     init(_ configuration: S3TestServer.Configuration) async throws {
         self.configuration = configuration
         accounts = Accounts(configuration.users)
+        roles = RoleTable()
         table = BucketTable(configuration)
         log = RequestLog(limit: configuration.logLimit)
-        authenticator = Authenticator(configuration: configuration, accounts: accounts)
+        authenticator = Authenticator(configuration: configuration, accounts: accounts, roles: roles)
         if case .folder(let path) = configuration.storage {
             for (bucket, objects) in try await ObjectFolder.open(path, buckets: configuration.buckets.map(\.name)) {
                 table.restore(bucket, objects)
@@ -137,13 +139,16 @@ final class S3Service: Sendable {
         guard let form = RequestTarget.form(bytes) else {
             throw ServiceError(400, "MalformedInput", "The body is no form.")
         }
+        let isIAM = form.contains(.init(name: "Version", value: RoleRequests.version))
         var identity: Identity?
         if !form.contains(.init(name: "Action", value: "AssumeRoleWithWebIdentity")) {
             let hash = hexadecimal(SHA256.hash(data: bytes))
-            identity = try authenticator.authenticate(incoming, payload: hash)
+            identity = try authenticator.authenticate(incoming, payload: hash, service: isIAM ? "iam" : "sts")
             record.accessKeyID = identity?.accessKeyID
         }
-        return try SecurityTokens(configuration: configuration, accounts: accounts).run(form, identity: identity)
+        if isIAM, let identity { return try RoleRequests(roles: roles).run(form, identity: identity) }
+        return try SecurityTokens(configuration: configuration, accounts: accounts, roles: roles)
+            .run(form, referer: incoming.headers["referer"], identity: identity)
     }
 
     private func answer(to error: ServiceError, _ record: RequestRecord) -> Answer {

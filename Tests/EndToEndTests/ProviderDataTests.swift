@@ -129,10 +129,13 @@ private struct ProviderScene {
 struct ProviderDataTests {
     @Test(
         "Direct: the storage's own key, temporary credentials, presigned requests",
-        arguments: ["shared", "sts", "tickets"]
+        arguments: [
+            ("shared", []), ("sts", ["--sts-role", "arn:aws:iam::1:role/tenants"]),
+            ("sts", ["--sts-principal", "arn:aws:iam::1:user/provider"]), ("tickets", []),
+            ("tickets", ["--sts-principal", "arn:aws:iam::1:user/provider"]),
+        ]
     )
-    func direct(access: String) async throws {
-        let role = access == "sts" ? ["--sts-role", "arn:aws:iam::1:role/tenants"] : []
+    func direct(access: String, role: [String]) async throws {
         try await ProviderScene.run(["--access", access] + role) { scene in
             if access != "shared" { try await scene.system.provider("storage", "check", "main") }
             try await scene.workDay()

@@ -63,8 +63,12 @@ struct SignedFixtures: Decodable {
             )
         }
         let body = hexadecimal(SHA256.hash(data: Array(request.body.utf8)))
-        return try Authenticator(configuration: configuration, accounts: accounts)
-            .authenticate(try request.incoming(), payload: request.service == "sts" ? body : nil)
+        return try Authenticator(configuration: configuration, accounts: accounts, roles: RoleTable())
+            .authenticate(
+                try request.incoming(),
+                payload: request.service == "sts" ? body : nil,
+                service: request.service
+            )
     }
 }
 

@@ -41,7 +41,7 @@ struct ControlService: Sendable {
         self.storageWork = storageWork
         self.logger = logger
         self.limits = limits
-        issuer = CredentialIssuer(database, logger: logger)
+        issuer = storageWork.issuer
         reader = RequestReader(time: limits.body)
         perAddress = RateLimiter(limits.requestsPerAddress)
         perTenant = RateLimiter(limits.requestsPerTenant)

@@ -78,7 +78,38 @@ extension ConfigurationDatabase {
     }
 }
 
+extension ConfigurationDatabase {
+    /// Where credentials are to be ended at the storage.
+    func foldersToRevoke() async throws -> [ControlID] {
+        try await read { try $0.rows("SELECT id FROM folder WHERE mustRevoke").map { try $0.id("id") } }
+    }
+
+    /// What was issued before is dead or forgotten: the next session gets new credentials, and vaults that run ask for them.
+    func noteRevoked(_ folder: ControlID) async throws {
+        let holder = key
+        try await write { transaction in
+            try transaction.db.update("folder", id: folder, ["mustRevoke": false])
+            let rows = try transaction.db.rows("SELECT id FROM credential WHERE folder = ?", [folder.text])
+            for row in rows { try transaction.removeCredential(row.id("id"), holder.key) }
+            try transaction.audit("credential.revoke", folder.text, "\(rows.count)")
+        }
+    }
+}
+
 extension Transaction {
+    /// Ends at the storage, soon, what was issued for these folders.
+    ///
+    /// - Parameter subtenant: `nil`: also all of the tenant's subtenants.
+    func revokeCredentials(tenant: ControlID, subtenant: ControlID?) throws {
+        try db.run(
+            """
+            UPDATE folder SET mustRevoke = 1 WHERE tenant = ?1 AND (?2 IS NULL OR subtenant = ?2)
+                AND EXISTS (SELECT 1 FROM credential WHERE folder = folder.id)
+            """,
+            [tenant.text, subtenant?.text]
+        )
+    }
+
     /// Of all folders in the storage.
     func removeCredentials(storage: ControlID, _ key: ProviderKey) throws {
         let rows = try db.rows(

@@ -81,27 +81,26 @@ extension ConfigurationDatabase {
                     AND folder NOT IN (SELECT value FROM json_each(?)) AND NOT \(Self.hasTickets)
                 ORDER BY measured IS NULL, notBefore LIMIT ?
                 """,
-                [now, first, try jsonText(skipping.map(\.text)), now, limit]
+                [now, first, try jsonText(skipping.map(\.text)), limit]
             ).map(DeletionRecord.init)
         }
     }
 
-    // An object that could be put again by a ticket stays until that has ended: nobody would book it then.
+    // What is reserved and not yet booked waits: its bytes are not among those that come back.
     private static let hasTickets = """
         EXISTS (
             SELECT 1 FROM json_each(deletion.keys) AS gone
             JOIN reservation ON reservation.folder = deletion.folder AND reservation.key = gone.value
-            WHERE reservation.state = 'reserved' OR reservation.ticketEnd > ?
+            WHERE reservation.state = 'reserved'
         )
         """
 
-    /// - Returns: `nil` when it can't be carried out now: it is done or held, or tickets for its objects are good.
+    /// - Returns: `nil` when it can't be carried out now: it is done or held, or objects of it are only reserved.
     func waitingDeletion(_ id: ControlID) async throws -> DeletionRecord? {
-        let now = clock.steady.milliseconds
-        return try await read { db in
+        try await read { db in
             try db.row(
                 "SELECT * FROM deletion WHERE id = ? AND state = 'waiting' AND NOT \(Self.hasTickets)",
-                [id.text, now]
+                [id.text]
             ).map(DeletionRecord.init)
         }
     }
@@ -137,7 +136,7 @@ extension ConfigurationDatabase {
             let deletion = try DeletionRecord(row)
             guard deletion.state != .done else { return }
             let folder = try db.one("folder", id: deletion.folder, what: "folder").map(FolderRecord.init)
-            try db.forgetStored(deletion.keys, in: deletion.folder)
+            try transaction.forgetStored(deletion.keys, in: folder)
             // The keys need not be kept: the log says how many there were.
             try db.update("deletion", id: id, ["state": DeletionRecord.State.done.rawValue, "keys": "[]"])
             try db.run(
@@ -188,7 +187,7 @@ extension ConfigurationDatabase {
             guard deletion.state != .done else { return }
             let folder = try db.one("folder", id: deletion.folder, what: "folder").map(FolderRecord.init)
             let left = Set(keys)
-            try db.forgetStored(deletion.keys.filter { !left.contains($0) }, in: deletion.folder)
+            try transaction.forgetStored(deletion.keys.filter { !left.contains($0) }, in: folder)
             try db.update("deletion", id: id, ["keys": try jsonText(keys), "measured": nil])
             try transaction.apply(.init(committed: -min(freed, folder.committed)), to: folder)
             try db.refreshOver(folder.id)
@@ -247,15 +246,24 @@ extension ConfigurationDatabase {
     }
 }
 
-extension Database {
-    /// Nobody who asks for a ticket is told any more that these are stored.
-    fileprivate func forgetStored(_ keys: [String], in folder: ControlID) throws {
-        try run(
-            """
-            DELETE FROM reservation WHERE folder = ?1 AND state = 'committed'
-                AND key IN (SELECT value FROM json_each(?2))
-            """,
-            [folder.text, try jsonText(keys)]
+extension Transaction {
+    /// Nobody who asks for a ticket is told any more that these are stored. With one that is still good an object can be put
+    /// again, so that its bytes are reserved until that has ended, and a look at the storage tells.
+    fileprivate func forgetStored(_ keys: [String], in folder: FolderRecord) throws {
+        let those = "folder = ? AND state = 'committed' AND key IN (SELECT value FROM json_each(?))"
+        let place: StatementArguments = [folder.id.text, try jsonText(keys)]
+        let open = try db.row(
+            "SELECT ifnull(sum(length), 0) AS bytes FROM reservation WHERE \(those) AND ticketEnd > ?",
+            place + [now.milliseconds]
         )
+        try db.run(
+            """
+            UPDATE reservation SET state = 'reserved', expires = ticketEnd, isOutside = 0, booked = 0, listed = 0, round = 0
+            WHERE \(those) AND ticketEnd > ?
+            """,
+            place + [now.milliseconds]
+        )
+        try db.run("DELETE FROM reservation WHERE \(those)", place)
+        try apply(.init(reserved: open?["bytes"] ?? 0), to: folder)
     }
 }

@@ -141,6 +141,7 @@ extension ConfigurationDatabase {
             let problem = ControlProblem(.revoked, "The provider has revoked this device.")
             let rows = try transaction.db.rows("SELECT * FROM session WHERE device = ? AND ended IS NULL", [id.text])
             for session in try rows.map(SessionRecord.init) { try transaction.end(session, problem, sessions) }
+            try transaction.revokeCredentials(tenant: device.tenant, subtenant: device.subtenant)
         }
     }
 }

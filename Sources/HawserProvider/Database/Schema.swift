@@ -67,7 +67,7 @@ enum Schema {
             added INTEGER NOT NULL DEFAULT 0, addedUnproven INTEGER NOT NULL DEFAULT 0,
             reconciled INTEGER, objects INTEGER, round INTEGER NOT NULL DEFAULT 0, isListing INTEGER NOT NULL DEFAULT 0,
             isLoose INTEGER NOT NULL DEFAULT 0,
-            generation INTEGER NOT NULL DEFAULT 0,
+            generation INTEGER NOT NULL DEFAULT 0, mustRevoke INTEGER NOT NULL DEFAULT 0,
             epoch INTEGER NOT NULL, isOver INTEGER NOT NULL DEFAULT 0
         ) STRICT;
         -- isLoose: leases were open during the last listing, so that some bytes may count twice until the next.

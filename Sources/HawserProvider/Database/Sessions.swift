@@ -173,5 +173,6 @@ extension Transaction {
         let rows = try db.rows("SELECT * FROM session WHERE subtenant = ? AND ended IS NULL", [subtenant.id.text])
         let problem = ControlProblem(.tenantDisabled, "The provider has disabled this subtenant.")
         for session in try rows.map(SessionRecord.init) { try end(session, problem, table) }
+        try revokeCredentials(tenant: subtenant.tenant, subtenant: subtenant.id)
     }
 }

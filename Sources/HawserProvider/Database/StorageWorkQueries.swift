@@ -43,7 +43,7 @@ extension ConfigurationDatabase {
             try db.exists(
                 """
                 SELECT 1 FROM folder WHERE tenant = ?1 AND (
-                    EXISTS (SELECT 1 FROM reservation WHERE folder = folder.id AND expires > ?2)
+                    EXISTS (SELECT 1 FROM reservation WHERE folder = folder.id AND (expires > ?2 OR ticketEnd > ?2))
                     OR EXISTS (SELECT 1 FROM credential WHERE folder = folder.id AND expires > ?2))
                 """,
                 [tenant.text, now]

@@ -128,6 +128,10 @@ extension ConfigurationDatabase {
         guard !settings.bucket.isEmpty, !settings.bucket.contains("/") else {
             throw HawserError(.invalidArgument, "A bucket's name is not empty and has no `/`.")
         }
+        guard settings.kind == .compatible || settings.sts?.principal == nil else {
+            // Amazon's roles need minutes until they are everywhere, and hold as they are.
+            throw HawserError(.invalidArgument, "Roles for each folder are made in storages of kind compatible only.")
+        }
     }
 
     public func repositories() async throws -> [RepositoryRecord] {

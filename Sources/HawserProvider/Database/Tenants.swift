@@ -99,7 +99,10 @@ extension ConfigurationDatabase {
             try transaction.audit("tenant.update", old.name, Self.differences(old, new))
             transaction.publish(.tenant(id))
             let leaves = old.isEnabled && (!new.isEnabled || new.deleteAfter != nil)
-            if leaves { try Self.markSharedKeys(of: id, transaction) }
+            if leaves {
+                try Self.markSharedKeys(of: id, transaction)
+                try transaction.revokeCredentials(tenant: id, subtenant: nil)
+            }
             try transaction.endRefusedSessions(of: new, sessions)
             return new
         }

@@ -1,4 +1,5 @@
 import AsyncHTTPClient
+import Crypto
 import HawserControl
 import HawserFormat
 import HawserS3
@@ -25,8 +26,9 @@ final class CredentialIssuer: Sendable {
     private static let longestLead = Duration.seconds(86_400)
     /// Near the limit of the quota credentials live for an hour, so that an end of it is felt soon.
     private static let shortLife = 3600
-    // Amazon's and Ceph's least.
+    // Amazon's and Ceph's least, and the longest that both let a role's sessions be.
     private static let leastLife = 900
+    private static let longestOfRole = Duration.seconds(43_200)
 
     private let database: ConfigurationDatabase
     private let logger: Logger
@@ -34,11 +36,17 @@ final class CredentialIssuer: Sendable {
     private let longest = Mutex<[ControlID: Int]>([:])
     /// Those that sign uploads are the server's own and stay in memory.
     private let signing = Mutex<[ControlID: Signer]>([:])
+    /// ARNs of the roles that this process has made or set anew, by their names.
+    private let roles = Mutex<[String: (arn: String, by: Maker)]>([:])
 
     private struct Signer {
         var credentials: S3Credentials
         var until: Moment
-        /// What they were made by.
+        var by: Maker
+    }
+
+    /// What credentials or a role were made by.
+    private struct Maker: Equatable {
         var settings: StorageSettings
         var secret: Secret?
     }
@@ -70,7 +78,8 @@ final class CredentialIssuer: Sendable {
         }
         let (credentials, life) = try await assume(
             storage,
-            FolderPolicy(folder, in: storage.settings).document(.purpose(purpose)),
+            FolderPolicy(folder, in: storage.settings),
+            .purpose(purpose),
             atMost: isNearLimit(account) ? Self.shortLife : nil
         )
         let record = try await database.setCredential(
@@ -87,21 +96,19 @@ final class CredentialIssuer: Sendable {
     func signer(_ storage: StorageRecord, folder: FolderRecord) async throws -> S3Credentials {
         guard storage.settings.sts != nil else { return try await key(of: storage) }
         let now = database.clock.steady
-        let secret = try await database.storageSecret(storage.id)
-        if let kept = signing.withLock({ $0[folder.id] }), now < kept.until, kept.settings == storage.settings,
-            kept.secret == secret
-        {
+        let maker = try await maker(storage)
+        if let kept = signing.withLock({ $0[folder.id] }), now < kept.until, kept.by == maker {
             return kept.credentials
         }
         let (credentials, life) = try await assume(
             storage,
-            FolderPolicy(folder, in: storage.settings).document(.create),
+            FolderPolicy(folder, in: storage.settings),
+            .create,
             atMost: Self.shortLife
         )
         // A ticket may not outlive what signed it.
         let until = now + life - min(.seconds(database.ledgerSettings.ticketLifetime), life / 2)
-        let kept = Signer(credentials: credentials, until: until, settings: storage.settings, secret: secret)
-        signing.withLock { $0[folder.id] = kept }
+        signing.withLock { $0[folder.id] = Signer(credentials: credentials, until: until, by: maker) }
         return credentials
     }
 
@@ -119,30 +126,27 @@ final class CredentialIssuer: Sendable {
     /// - Throws: `unsupported` when the storage is not set up for it; what STS answers.
     func assume(
         _ storage: StorageRecord,
-        _ policy: String,
+        _ folder: FolderPolicy,
+        _ rights: FolderPolicy.Rights,
         atMost: Int? = nil
     ) async throws -> (S3Credentials, Duration) {
-        guard let sts = storage.settings.sts else {
-            throw HawserError(
-                .unsupported,
-                "The storage is not set up for temporary credentials: give --sts-role.",
-                place: storage.name
-            )
-        }
+        let sts = try tokens(storage)
         let configuration = try S3Configuration(storage.settings, folder: "")
         let endpoint = Self.endpoint(sts, configuration)
         let owner = StaticCredentials(try await key(of: storage))
         var seconds = min(max(sts.lifetime, Self.leastLife), longest.withLock { $0[storage.id] } ?? .max)
         if let atMost { seconds = min(seconds, atMost) }
         return try await HTTPClient.withHTTPClient(configuration: .init(configuration)) { client in
+            let role = try await role(storage, folder, rights.role, owner, client)
             let client = STSClient(endpoint, client: client)
             while true {
                 let request = AssumeRoleRequest(
-                    roleARN: sts.roleARN,
+                    roleARN: role.arn,
                     sessionName: "hawser",
                     duration: .seconds(seconds),
-                    policy: policy,
-                    externalID: sts.externalID
+                    policy: try folder.document(rights),
+                    externalID: sts.externalID,
+                    referer: role.referer
                 )
                 do {
                     let credentials = try await client.assumeRole(request, with: owner)
@@ -158,6 +162,10 @@ final class CredentialIssuer: Sendable {
                         "The storage grants credentials for a shorter time only",
                         metadata: ["storage": "\(storage.id)", "seconds": "\(seconds)"]
                     )
+                } catch {
+                    // Somebody may have removed it: the next time it is made again.
+                    _ = roles.withLock { $0.removeValue(forKey: rights.role.name(folder.id)) }
+                    throw error
                 }
             }
         }
@@ -168,18 +176,92 @@ final class CredentialIssuer: Sendable {
             ?? configuration.stsEndpoint(AWSEnvironment([:]))
     }
 
-    /// As somebody who has credentials of the role already: for trying what must not work.
+    // MARK: Roles
+
+    /// The one that the provider has set up, or the folder's own, made or set as it must be.
+    private func role(
+        _ storage: StorageRecord,
+        _ folder: FolderPolicy,
+        _ role: FolderRole,
+        _ owner: StaticCredentials,
+        _ client: HTTPClient
+    ) async throws -> (arn: String, referer: String?) {
+        let sts = try tokens(storage)
+        guard let principal = sts.principal else { return (sts.roleARN ?? "", nil) }
+        let (name, maker) = (role.name(folder.id), try await maker(storage))
+        let referer = Self.referer(name, maker)
+        if let made = roles.withLock({ $0[name] }), made.by == maker { return (made.arn, referer) }
+        let arn = try await roleClient(storage, client).put(
+            name,
+            trust: FolderPolicy.trust(principal: principal, referer: referer),
+            policy: folder.document(role.rights),
+            longest: Self.longestOfRole,
+            with: owner
+        )
+        roles.withLock { $0[name] = (arn, maker) }
+        return (arn, referer)
+    }
+
+    /// What was issued for the folder is of no use from now on, where it has roles of its own; else it ends when it ends.
+    /// Afterwards `ConfigurationDatabase.noteRevoked(_:)` makes sure that nobody is given it any more.
+    func revoke(_ storage: StorageRecord, folder: ControlID) async throws {
+        guard storage.settings.sts?.principal != nil else { return }
+        let owner = StaticCredentials(try await key(of: storage))
+        let configuration = try S3Configuration(storage.settings, folder: "")
+        try await HTTPClient.withHTTPClient(configuration: .init(configuration)) { client in
+            let client = try roleClient(storage, client)
+            for role in FolderRole.allCases {
+                let name = role.name(folder)
+                try await client.remove(name, with: owner)
+                _ = roles.withLock { $0.removeValue(forKey: name) }
+            }
+        }
+        _ = signing.withLock { $0.removeValue(forKey: folder) }
+    }
+
+    func roleClient(_ storage: StorageRecord, _ client: HTTPClient) throws -> RoleClient {
+        RoleClient(
+            Self.endpoint(try tokens(storage), try S3Configuration(storage.settings, folder: "")),
+            client: client
+        )
+    }
+
+    /// Known to this server alone, and another one with each key of the storage.
+    private static func referer(_ name: String, _ maker: Maker) -> String {
+        let key = SymmetricKey(data: maker.secret?.bytes ?? [])
+        return HMAC<SHA256>.authenticationCode(for: Data("hawser role \(name)".utf8), using: key).hex
+    }
+
+    private func maker(_ storage: StorageRecord) async throws -> Maker {
+        Maker(settings: storage.settings, secret: try await database.storageSecret(storage.id))
+    }
+
+    private func tokens(_ storage: StorageRecord) throws -> SecurityTokenSettings {
+        guard let sts = storage.settings.sts else {
+            throw HawserError(
+                .unsupported,
+                "The storage is not set up for temporary credentials: give --sts-role or --sts-principal.",
+                place: storage.name
+            )
+        }
+        return sts
+    }
+
+    /// As somebody who has credentials of a role already: for trying what must not work.
     func assume(
         _ storage: StorageRecord,
-        _ policy: String?,
+        _ folder: FolderPolicy,
+        policy: String?,
         as session: S3Credentials,
         _ client: HTTPClient
     ) async throws -> S3Credentials {
-        guard let sts = storage.settings.sts else { throw HawserError(.unsupported, "There is no role.") }
+        let sts = try tokens(storage)
         let endpoint = Self.endpoint(sts, try S3Configuration(storage.settings, folder: ""))
+        let owner = StaticCredentials(try await key(of: storage))
         return try await STSClient(endpoint, client: client).assumeRole(
             AssumeRoleRequest(
-                roleARN: sts.roleARN,
+                // A hostile tenant knows the name of a role, and never its word.
+                roleARN: try await role(storage, folder, .write, owner, client).arn,
                 sessionName: "hawser",
                 duration: .seconds(Self.leastLife),
                 policy: policy,

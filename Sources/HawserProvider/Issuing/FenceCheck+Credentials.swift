@@ -9,7 +9,7 @@ extension FenceCheck {
 
     /// Whoever has temporary credentials for a backup may read, list and create in the own folder, and nothing else.
     func temporaryCredentials(_ client: HTTPClient) async throws -> [FenceFinding] {
-        let (session, _) = try await issuer.assume(storage, own.document(.purpose(.backup)), atMost: 900)
+        let (session, _) = try await issuer.assume(storage, own, .purpose(.backup), atMost: 900)
         var findings: [FenceFinding] = []
         func attempt(
             _ what: String,
@@ -74,18 +74,35 @@ extension FenceCheck {
                 held: untouched
             )
         )
-        findings += try await tamper(session)
+        findings.append(
+            try await tamper("reach a neighbour by a changed token", session) { changed in
+                let read = try await raw.send("GET", neighbourKey, as: changed)
+                let written = try await raw.send("PUT", neighbour.folder + "packs/tampered", body: [1], as: changed)
+                return read.isSuccess || written.isSuccess
+            }
+        )
+        let (reader, _) = try await issuer.assume(storage, own, .purpose(.restore), atMost: 900)
+        findings.append(
+            try await tamper("store by a changed token for reading", reader) { changed in
+                try await raw.send("PUT", own.folder + "packs/tampered", body: [1], as: changed).isSuccess
+            }
+        )
         findings += try await assumeAgain(session, client)
+        if storage.settings.sts?.principal != nil { findings += try await ownRoles(session, client) }
         return findings
     }
 
     /// On Ceph 16 one changed character of the token made the storage drop the session's policy.
-    private func tamper(_ session: S3Credentials) async throws -> [FenceFinding] {
-        guard let token = session.sessionToken.map({ String(decoding: $0.bytes, as: UTF8.self) }) else { return [] }
-        let characters = Array(token)
+    private func tamper(
+        _ attempt: String,
+        _ session: S3Credentials,
+        _ reaches: (S3Credentials) async throws -> Bool
+    ) async throws -> FenceFinding {
+        let characters = Array(session.sessionToken.map { String(decoding: $0.bytes, as: UTF8.self) } ?? "")
+        let count = min(Self.tampered, characters.count)
         var reached = 0
-        for step in 0..<min(Self.tampered, characters.count) {
-            let position = step * characters.count / min(Self.tampered, characters.count)
+        for step in 0..<count {
+            let position = step * characters.count / count
             var changed = characters
             changed[position] = changed[position] == "A" ? "B" : "A"
             let credentials = S3Credentials(
@@ -93,19 +110,59 @@ extension FenceCheck {
                 secretAccessKey: session.secretAccessKey,
                 sessionToken: Secret(Array(String(changed).utf8))
             )
-            let read = try await raw.send("GET", neighbourKey, as: credentials)
-            let written = try await raw.send("PUT", neighbour.folder + "packs/tampered", body: [1], as: credentials)
-            if read.isSuccess || written.isSuccess { reached += 1 }
+            if try await reaches(credentials) { reached += 1 }
         }
-        return [
-            FenceFinding(
-                access: .sts,
-                attempt: "reach a neighbour by a changed token",
-                isAllowed: false,
-                answer: "\(reached) of \(min(Self.tampered, characters.count)) did",
-                held: reached == 0
+        return FenceFinding(
+            access: .sts,
+            attempt: attempt,
+            isAllowed: false,
+            answer: "\(reached) of \(count) did",
+            held: reached == 0
+        )
+    }
+
+    /// Where folders have roles: a session changes none, gets into no other, and ends when its role does.
+    private func ownRoles(_ session: S3Credentials, _ client: HTTPClient) async throws -> [FenceFinding] {
+        var findings: [FenceFinding] = []
+        func note(_ attempt: String, _ answer: String, held: Bool) {
+            findings.append(
+                FenceFinding(access: .sts, attempt: attempt, isAllowed: false, answer: answer, held: held)
             )
-        ]
+        }
+        func isRefused(_ attempt: String, _ body: () async throws -> Void) async throws {
+            do {
+                try await body()
+                note(attempt, "done", held: false)
+            } catch let error as HawserError where !error.isRetryable {
+                note(attempt, "\(error.code)", held: true)
+            }
+        }
+        // So that there is one to get into.
+        _ = try await issuer.assume(storage, neighbour, .purpose(.backup), atMost: 900)
+        try await isRefused("assume a neighbour's role") {
+            _ = try await issuer.assume(storage, neighbour, policy: nil, as: session, client)
+        }
+        let roles = try issuer.roleClient(storage, client)
+        try await isRefused("widen the own role") {
+            _ = try await roles.put(
+                FolderRole.write.name(own.id),
+                trust: FolderPolicy.trust(principal: "*", referer: "known"),
+                policy: neighbour.document(.purpose(.full)),
+                longest: .seconds(3600),
+                with: StaticCredentials(session)
+            )
+        }
+        try await isRefused("remove a neighbour's role") {
+            try await roles.remove(FolderRole.write.name(neighbour.id), with: StaticCredentials(session))
+        }
+        try await issuer.revoke(storage, folder: own.id)
+        let after = try await raw.send("GET", own.folder + "packs/own", as: session)
+        note("read after the role was removed", "HTTP \(after.status)", held: !after.isSuccess)
+        // Nor does another role of the same name wake it.
+        _ = try await issuer.assume(storage, own, .purpose(.backup), atMost: 900)
+        let again = try await raw.send("GET", own.folder + "packs/own", as: session)
+        note("read when a role of the same name was made", "HTTP \(again.status)", held: !again.isSuccess)
+        return findings
     }
 
     /// Credentials got with the credentials reach no further.
@@ -116,7 +173,7 @@ extension FenceCheck {
             var answer = "refused"
             var held = true
             do {
-                let other = try await issuer.assume(storage, policy, as: session, client)
+                let other = try await issuer.assume(storage, own, policy: policy, as: session, client)
                 let read = try await raw.send("GET", neighbourKey, as: other)
                 (answer, held) = ("granted, and a neighbour's object: HTTP \(read.status)", !read.isSuccess)
             } catch let error as HawserError where !error.isRetryable {

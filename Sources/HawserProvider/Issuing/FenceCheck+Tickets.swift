@@ -62,7 +62,7 @@ extension FenceCheck {
     /// Those that sign uploads are fenced where the storage can make such.
     private func signer() async throws -> S3Credentials {
         guard storage.settings.sts != nil else { return owner }
-        return try await issuer.assume(storage, own.document(.create), atMost: 900).0
+        return try await issuer.assume(storage, own, .create, atMost: 900).0
     }
 
     /// CVE-2026-54330: a copy by the signer in place of the upload.

@@ -14,10 +14,13 @@ struct FolderPolicy {
     let bucket: String
     /// The key of the repository's configuration, beside the folder.
     let configuration: String
+    /// Of the folder: roles are named after it.
+    let id: ControlID
 
     init(_ folder: FolderRecord, in settings: StorageSettings) {
         self.folder = folder.path(in: settings)
         bucket = settings.bucket
+        id = folder.id
         configuration =
             (settings.prefix.isEmpty ? "" : settings.prefix + "/") + "\(folder.repository)/repository.json"
     }
@@ -28,6 +31,15 @@ struct FolderPolicy {
         case purpose(Purpose)
         /// For signing presigned uploads: these can't even read.
         case create
+
+        /// Whose policy alone is the fence, where each folder has roles of its own.
+        var role: FolderRole {
+            switch self {
+            case .purpose(.restore), .purpose(.check): .read
+            case .purpose(.backup), .purpose(.prune), .create: .write
+            case .purpose(.full): .full
+            }
+        }
 
         fileprivate var actions: [String] {
             switch self {
@@ -60,6 +72,21 @@ struct FolderPolicy {
                 Statement(action: ["s3:GetObject"], resource: ["arn:aws:s3:::\(bucket)/\(configuration)"])
             )
         }
+        return try Self.json(statements)
+    }
+
+    /// Who may assume a role of the folder: `principal`, and only with the word that nobody else knows. Sessions count as
+    /// their user on Ceph, and would get into all roles that trust it.
+    static func trust(principal: String, referer: String) throws -> String {
+        let statement = Statement(
+            action: ["sts:AssumeRole"],
+            principal: ["AWS": [principal]],
+            condition: ["StringEquals": ["aws:Referer": [referer]]]
+        )
+        return try json([statement])
+    }
+
+    private static func json(_ statements: [Statement]) throws -> String {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         return String(decoding: try encoder.encode(Document(statement: statements)), as: UTF8.self)
@@ -78,14 +105,31 @@ struct FolderPolicy {
     private struct Statement: Encodable {
         var effect = "Allow"
         var action: [String]
-        var resource: [String]
+        var principal: [String: [String]]?
+        var resource: [String]?
         var condition: [String: [String: [String]]]?
 
         enum CodingKeys: String, CodingKey {
             case effect = "Effect"
             case action = "Action"
+            case principal = "Principal"
             case resource = "Resource"
             case condition = "Condition"
         }
     }
+}
+
+/// Roles of one folder. A session of `read` can't store, whatever becomes of what narrows it.
+enum FolderRole: String, CaseIterable {
+    case read, write, full
+
+    var rights: FolderPolicy.Rights {
+        switch self {
+        case .read: .purpose(.restore)
+        case .write: .purpose(.backup)
+        case .full: .purpose(.full)
+        }
+    }
+
+    func name(_ folder: ControlID) -> String { "hawser-\(folder)-\(rawValue)" }
 }

@@ -1,5 +1,10 @@
-import Glibc
 public import HawserFormat
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
 
 /// The provider's two clocks.
 ///
@@ -38,9 +43,9 @@ public struct ProviderClock: Sendable {
 
     @Sendable
     private static func systemTime() -> Timestamp {
-        var time = timespec()
-        clock_gettime(CLOCK_REALTIME, &time)
-        return Timestamp(seconds: Int64(time.tv_sec), nanoseconds: UInt32(time.tv_nsec))
+        let time = Date.now.timeIntervalSince1970
+        let seconds = time.rounded(.down)
+        return Timestamp(seconds: Int64(seconds), nanoseconds: UInt32((time - seconds) * 1e9))
     }
 
     public var wall: Moment { Moment(wallClock()) }

@@ -61,6 +61,7 @@ extension StorageSettings {
     /// Whether what a check found for one of the two holds for the other.
     func isChecked(like other: StorageSettings) -> Bool {
         endpoint == other.endpoint && bucket == other.bucket && sts?.roleARN == other.sts?.roleARN
+            && sts?.principal == other.sts?.principal
             && sts?.endpoint == other.sts?.endpoint
     }
 }
@@ -69,15 +70,25 @@ extension StorageSettings {
 public struct SecurityTokenSettings: Codable, Sendable, Hashable {
     /// Where; `nil`: Amazon's for its storages, and the storage's own address for others.
     public var endpoint: String?
-    /// What is assumed. It must reach no more than the bucket; each session is narrowed to a tenant's folder.
-    public var roleARN: String
+    /// One for all tenants, which must reach no more than the bucket: each session is narrowed to a tenant's folder.
+    public var roleARN: String?
+    /// The user whom the storage's key belongs to. Where it is given, the server makes roles of its own for each tenant's
+    /// folder, which trust this user: their policies hold also where a storage does not keep sessions narrow.
+    public var principal: String?
     public var externalID: String?
     /// Seconds asked for. A storage that grants less is asked for less.
     public var lifetime: Int
 
-    public init(endpoint: String? = nil, roleARN: String, externalID: String? = nil, lifetime: Int = 14 * 86_400) {
+    public init(
+        endpoint: String? = nil,
+        roleARN: String? = nil,
+        principal: String? = nil,
+        externalID: String? = nil,
+        lifetime: Int = 14 * 86_400
+    ) {
         self.endpoint = endpoint
         self.roleARN = roleARN
+        self.principal = principal
         self.externalID = externalID
         self.lifetime = lifetime
     }

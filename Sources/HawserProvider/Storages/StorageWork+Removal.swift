@@ -22,12 +22,26 @@ extension StorageWork {
                 await byStorage(.remove, Array(own)) { place in
                     _ = try await self.unlessBusy(in: place.folder.id) {
                         try await self.empty(place)
+                        try await self.issuer.revoke(place.storage, folder: place.folder.id)
                         empty.insert(place.folder.id)
                     }
                 }
                 guard empty.all == Set(own.map(\.folder.id)) else { continue }
                 try await database.forgetTenant(tenant.id, folders: empty.all)
                 logger.notice("A removed tenant's data is deleted", metadata: ["tenant": "\(tenant.id)"])
+            }
+        }
+    }
+
+    /// Ends what was issued for folders whose tenant was disabled, or one of whose machines was revoked.
+    func revokeCredentials() async {
+        await guarded("revoked credentials") {
+            let due = try await database.foldersToRevoke()
+            guard !due.isEmpty else { return }
+            let places = try await places()
+            await byStorage(.revoke, due.compactMap { places[$0] }) { place in
+                try await self.issuer.revoke(place.storage, folder: place.folder.id)
+                try await self.database.noteRevoked(place.folder.id)
             }
         }
     }

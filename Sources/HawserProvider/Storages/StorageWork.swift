@@ -37,6 +37,7 @@ final class StorageWork: Sendable {
     let database: ConfigurationDatabase
     let settings: StorageWorkSettings
     let logger: Logger
+    let issuer: CredentialIssuer
     let metrics = StorageMetrics()
     private let state = Mutex(State())
 
@@ -44,6 +45,7 @@ final class StorageWork: Sendable {
         self.database = database
         self.settings = settings
         self.logger = logger
+        issuer = CredentialIssuer(database, logger: logger)
     }
 
     /// Does everything when it is due, until cancelled. A pass does not wait for the one before: what is still being
@@ -56,6 +58,7 @@ final class StorageWork: Sendable {
             while !Task.isCancelled {
                 group.addTask { await self.runDueDeletions() }
                 group.addTask { await self.settleTickets() }
+                group.addTask { await self.revokeCredentials() }
                 if pass % slow == 0 {
                     group.addTask { await self.reconcileEnded() }
                     group.addTask { await self.reconcileDaily() }
@@ -225,7 +228,7 @@ final class StorageWork: Sendable {
 
 /// What is done in storages; a label of metrics.
 enum StorageJob: String, CaseIterable, Sendable {
-    case delete, settle, ended, daily, remove
+    case delete, settle, ended, daily, remove, revoke
 }
 
 struct StorageMetrics: Sendable {

@@ -62,6 +62,14 @@ struct StorageFields: ParsableArguments {
     @Option(help: ArgumentHelp("The role that tenants' temporary credentials are of; none: no role.", valueName: "arn"))
     var stsRole: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "In place of --sts-role: the user whom the storage's key belongs to; the server makes roles of each folder for it.",
+            valueName: "arn"
+        )
+    )
+    var stsPrincipal: String?
+
     @Option(help: ArgumentHelp("Where temporary credentials are made, if it is not the usual place.", valueName: "url"))
     var stsEndpoint: String?
 
@@ -94,13 +102,19 @@ struct StorageFields: ParsableArguments {
             settings.sts = nil
             return
         }
-        if let stsRole {
-            settings.sts = settings.sts ?? SecurityTokenSettings(roleARN: stsRole)
+        guard stsRole == nil || stsPrincipal == nil else {
+            throw ValidationError(
+                "Give --sts-role or --sts-principal: one role for all, or roles that the server makes."
+            )
+        }
+        if stsRole != nil || stsPrincipal != nil {
+            settings.sts = settings.sts ?? SecurityTokenSettings()
             settings.sts?.roleARN = stsRole
+            settings.sts?.principal = stsPrincipal
         }
         guard settings.sts != nil else {
             guard stsEndpoint == nil, stsExternalID == nil, stsHours == nil else {
-                throw ValidationError("The other --sts options need --sts-role.")
+                throw ValidationError("The other --sts options need --sts-role or --sts-principal.")
             }
             return
         }
@@ -291,7 +305,7 @@ struct StorageCheckCommand: AsyncParsableCommand {
         commandName: "check",
         abstract: "Try whether tenants can get beyond their folders, as a hostile one would.",
         discussion: """
-            Makes two folders in the storage, tries with presigned requests and, with --sts-role, with temporary credentials what a \
+            Makes two folders in the storage, tries with presigned requests and, with --sts-role or --sts-principal, with temporary credentials what a \
             tenant must not be able to do, and removes them again. Direct mode with sts and tickets is given out only when \
             everything held; until then data takes the gateway. Exit code 1 when something did not hold.
 

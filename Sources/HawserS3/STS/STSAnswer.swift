@@ -80,8 +80,12 @@ struct STSRefusal: Decodable {
 
     var reason: Reason? { error ?? code.map { Reason(code: $0, message: message) } }
 
+    static func reason(_ bytes: [UInt8]) -> Reason? {
+        (try? XMLDecoder().decode(STSRefusal.self, from: Data(bytes)))?.reason
+    }
+
     static func error(status: Int, _ bytes: [UInt8], from place: String) -> HawserError {
-        let reason = (try? XMLDecoder().decode(STSRefusal.self, from: Data(bytes)))?.reason
+        let reason = reason(bytes)
         let (code, text) = meaning(of: reason?.code, status: status)
         var message = text
         if let reason {

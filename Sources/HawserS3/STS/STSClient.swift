@@ -26,7 +26,8 @@ public struct STSEndpoint: Sendable, Hashable {
 /// Asks STS for temporary credentials. It does not retry: whoever asks for credentials is asked again by the storage's
 /// layer. Only when the caller's own credentials are refused and there are others, it repeats once.
 public struct STSClient: Sendable {
-    private let endpoint: STSEndpoint
+    let endpoint: STSEndpoint
+    private let service: String
     private let client: HTTPClient
     private let now: @Sendable () -> Timestamp
 
@@ -37,8 +38,15 @@ public struct STSClient: Sendable {
         self.init(endpoint, client: client, now: { .now })
     }
 
-    init(_ endpoint: STSEndpoint, client: HTTPClient, now: @escaping @Sendable () -> Timestamp) {
+    /// - Parameter service: that signatures are for.
+    init(
+        _ endpoint: STSEndpoint,
+        service: String = "sts",
+        client: HTTPClient,
+        now: @escaping @Sendable () -> Timestamp = { .now }
+    ) {
         self.endpoint = endpoint
+        self.service = service
         self.client = client
         self.now = now
     }
@@ -79,12 +87,12 @@ public struct STSClient: Sendable {
         return try self.credentials(from: await signedAnswer(to: form, credentials).answer)
     }
 
-    private func signedAnswer(
+    func signedAnswer(
         to form: STSForm,
         _ credentials: any S3CredentialsProvider
     ) async throws -> (answer: CredentialsEndpoint.Answer, accessKeyID: String) {
         let request = try signable(form)
-        let (signer, date) = (SigV4Signer(region: endpoint.region, service: "sts"), now())
+        let (signer, date) = (SigV4Signer(region: endpoint.region, service: service), now())
         let (signed, keyID) = try await credentials.withCredentials { credentials in
             var request = request
             signer.sign(&request, with: credentials, at: date)
@@ -103,7 +111,8 @@ public struct STSClient: Sendable {
             method: "POST",
             host: String(host),
             path: rest.count == host.count ? "/" : String(rest[host.endIndex...]),
-            headers: [("content-type", "application/x-www-form-urlencoded; charset=utf-8")],
+            headers: [("content-type", "application/x-www-form-urlencoded; charset=utf-8")]
+                + (form.referer.map { [("referer", $0)] } ?? []),
             payload: .sha256(.sha256(of: form.bytes))
         )
     }

@@ -11,19 +11,24 @@ public struct AssumeRoleRequest: Sendable, Hashable {
     public var policy: String?
     /// A word that the role's owner has asked for.
     public var externalID: String?
+    /// Sent as the header of that name: a word that the role's owner has asked for, where the storage does not know
+    /// external ids (Ceph's condition key is `aws:Referer`).
+    public var referer: String?
 
     public init(
         roleARN: String,
         sessionName: String = AssumeRoleRequest.defaultSessionName,
         duration: Duration = .seconds(3600),
         policy: String? = nil,
-        externalID: String? = nil
+        externalID: String? = nil,
+        referer: String? = nil
     ) {
         self.roleARN = roleARN
         self.sessionName = sessionName
         self.duration = duration
         self.policy = policy
         self.externalID = externalID
+        self.referer = referer
     }
 
     public static let defaultSessionName = "hawser"
@@ -36,6 +41,7 @@ public struct AssumeRoleRequest: Sendable, Hashable {
             throw HawserError(.invalidArgument, "A session policy has at most \(Self.policyLimit) characters.")
         }
         var form = STSForm(action)
+        form.referer = referer
         form.add("RoleArn", roleARN)
         form.add("RoleSessionName", sessionName)
         try form.add(duration)
@@ -45,12 +51,14 @@ public struct AssumeRoleRequest: Sendable, Hashable {
     }
 }
 
-/// The body of a request to STS.
+/// The body of a request to STS or IAM.
 struct STSForm: Sendable {
     private var fields: [(name: String, value: String)]
+    var referer: String?
 
-    init(_ action: String) {
-        fields = [("Action", action), ("Version", "2011-06-15")]
+    /// - Parameter version: of the API.
+    init(_ action: String, version: String = "2011-06-15") {
+        fields = [("Action", action), ("Version", version)]
     }
 
     mutating func add(_ name: String, _ value: String?) {

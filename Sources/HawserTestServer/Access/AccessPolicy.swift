@@ -25,6 +25,11 @@ public struct AccessPolicy: Hashable, Sendable {
 
     /// - Throws: `Malformed` when it is no policy, or has operators of conditions that are not known here.
     public init(json: String) throws(Malformed) {
+        try self.init(json: json, isTrust: false)
+    }
+
+    /// - Parameter isTrust: it says who may assume a role, and no statement has a resource.
+    init(json: String, isTrust: Bool) throws(Malformed) {
         let document: Document
         do {
             document = try JSONDecoder().decode(Document.self, from: Data(json.utf8))
@@ -32,7 +37,8 @@ public struct AccessPolicy: Hashable, Sendable {
             throw Malformed(message: "This policy contains invalid Json")
         }
         var statements: [Statement] = []
-        for statement in document.Statement.values {
+        for var statement in document.Statement.values {
+            if isTrust { statement.Resource = OneOrMany(values: ["*"]) }
             statements.append(try Statement(statement))
         }
         self.statements = statements
@@ -78,6 +84,8 @@ public struct AccessPolicy: Hashable, Sendable {
 
     fileprivate struct OneOrMany<Element: Decodable>: Decodable {
         var values: [Element]
+
+        init(values: [Element]) { self.values = values }
 
         init(from decoder: any Decoder) throws {
             let container = try decoder.singleValueContainer()

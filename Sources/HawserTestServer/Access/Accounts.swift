@@ -10,6 +10,8 @@ struct Account: Sendable {
     var expiration: Timestamp?
     /// Each must allow what is done; none stands for everything.
     var policies: [AccessPolicy]
+    /// Whose policy, as it is when something is done, must allow that too: of a role that was made by a request.
+    var role: RoleTable.Session?
 }
 
 /// Who sent a request.

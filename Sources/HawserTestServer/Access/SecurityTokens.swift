@@ -7,12 +7,14 @@ struct SecurityTokens: Sendable {
 
     let configuration: S3TestServer.Configuration
     let accounts: Accounts
+    let roles: RoleTable
 
     /// - Parameter identity: who asks; `nil` where that is told by a token in the form.
-    func run(_ form: [RequestTarget.Item], identity: Identity?) throws(ServiceError) -> Answer {
+    func run(_ form: [RequestTarget.Item], referer: String?, identity: Identity?) throws(ServiceError) -> Answer {
         func value(_ name: String) -> String? { form.first { $0.name == name }?.value }
         let action = value("Action") ?? ""
         var policies = identity?.policies ?? []
+        var role: RoleTable.Session?
         let defaultDuration: Duration
         switch action {
         case "AssumeRole", "AssumeRoleWithWebIdentity":
@@ -25,7 +27,17 @@ struct SecurityTokens: Sendable {
                     throw ServiceError(400, "InvalidIdentityToken", "The web identity token is not valid.")
                 }
             }
-            if let rights = try policy(ofRole: arn) { policies = [rights] }
+            if let (session, made) = try roles.role(arn: arn) {
+                let assuming = PolicyAction(
+                    name: "sts:AssumeRole",
+                    resource: arn,
+                    context: referer.map { ["aws:referer": $0] } ?? [:]
+                )
+                guard made.trust.allows(assuming) else { throw .accessDenied() }
+                (role, policies) = (session, [])
+            } else if let rights = try policy(ofRole: arn) {
+                policies = [rights]
+            }
             defaultDuration = .seconds(3600)
         case "GetSessionToken":
             guard identity?.isSession == false else {
@@ -42,7 +54,8 @@ struct SecurityTokens: Sendable {
             // With characters that must be escaped in a query.
             token: "IQoJ/" + Accounts.randomText(200) + "+/==",
             expiration: configuration.now().advanced(by: try duration(value("DurationSeconds"), defaultDuration)),
-            policies: policies
+            policies: policies,
+            role: role
         )
         accounts.begin(session)
         return Answer(xml: document(action, session, role: value("RoleArn"), name: value("RoleSessionName")))

@@ -4,18 +4,23 @@ import HawserFormat
 struct Authenticator: Sendable {
     let configuration: S3TestServer.Configuration
     let accounts: Accounts
+    let roles: RoleTable
 
     private var behaviour: ServerBehaviour { configuration.behaviour }
 
     /// - Parameter payload: the SHA-256 of the body where the service takes it from there, as STS does.
-    func authenticate(_ request: IncomingRequest, payload: String?) throws(ServiceError) -> Identity {
+    func authenticate(
+        _ request: IncomingRequest,
+        payload: String?,
+        service: String = "s3"
+    ) throws(ServiceError) -> Identity {
         guard let authorization = try Authorization(request) else {
             if request.kind == .sts {
                 throw ServiceError(403, "MissingAuthenticationToken", "Request is missing Authentication Token")
             }
             throw .accessDenied("Anonymous access is forbidden")
         }
-        try checkScope(authorization, service: request.kind == .sts ? "sts" : "s3")
+        try checkScope(authorization, service: service)
         try checkTime(authorization)
         try checkSignedHeaders(authorization, request)
         let payload = if let payload { payload } else { try declaredPayload(authorization, request) }
@@ -40,7 +45,12 @@ struct Authenticator: Sendable {
                 ]
             )
         }
-        return Identity(accessKeyID: account.accessKeyID, policies: account.policies, isSession: account.token != nil)
+        var policies = account.policies
+        if let role = account.role {
+            guard let policy = roles.policy(of: role) else { throw .accessDenied() }
+            policies.append(policy)
+        }
+        return Identity(accessKeyID: account.accessKeyID, policies: policies, isSession: account.token != nil)
     }
 
     private func checkScope(_ authorization: Authorization, service: String) throws(ServiceError) {

@@ -1,0 +1,148 @@
+import AsyncHTTPClient
+import HawserControl
+import HawserFormat
+import HawserS3
+import HawserTestServer
+import HawserTesting
+import Testing
+
+@testable import HawserProvider
+
+@Suite("Credentials of tenants' folders")
+struct IssuingTests {
+    private static let ways: [SecurityTokenSettings] = [
+        SecurityTokenSettings(roleARN: "arn:aws:iam::1:role/tenants"),
+        SecurityTokenSettings(principal: "arn:aws:iam::1:user/provider"),
+    ]
+
+    private func with(
+        _ tokens: SecurityTokenSettings,
+        _ body: (StoredTenants, StorageRecord) async throws -> Void
+    ) async throws {
+        try await StoredTenants.with(RepositorySettings(access: .sts)) { stored in
+            let database = stored.provider.database
+            var settings = try await database.storage(stored.repository.storage).settings
+            settings.sts = tokens
+            try await database.updateStorage(stored.repository.storage, settings)
+            try await body(stored, try await database.storage(stored.repository.storage))
+        }
+    }
+
+    private func status(
+        _ method: String,
+        _ key: String,
+        _ credentials: S3Credentials,
+        _ storage: StorageRecord
+    ) async throws -> Int {
+        try await HTTPClient.withHTTPClient { client in
+            try await RawRequests(client, storage.settings).send(
+                method,
+                key,
+                body: method == "PUT" ? [1] : [],
+                as: credentials
+            ).status
+        }
+    }
+
+    @Test("Reach the own folder, as far as the purpose goes, and no neighbour's", arguments: ways)
+    func fence(tokens: SecurityTokenSettings) async throws {
+        try await with(tokens) { stored, storage in
+            let (tenant, neighbour) = (try await stored.tenant(), try await stored.tenant("neighbour"))
+            let issuer = stored.work().issuer
+            let account = try await tenant.database.account(tenant.record())
+            let (own, foreign) = (try await stored.path(tenant) + "x", try await stored.path(neighbour) + "x")
+            for purpose in [Purpose.restore, .backup, .full] {
+                let issued = try await issuer.temporary(storage, folder: account, purpose: purpose)
+                let isReadOnly = purpose == .restore
+                #expect(try await status("PUT", own, issued.credentials, storage) == (isReadOnly ? 403 : 200))
+                #expect(try await status("PUT", foreign, issued.credentials, storage) == 403)
+                #expect(try await status("GET", foreign, issued.credentials, storage) == 403)
+                let deletes = try await status("DELETE", own, issued.credentials, storage)
+                #expect(deletes == (purpose == .full ? 204 : 403))
+            }
+            let signer = try await issuer.signer(storage, folder: tenant.record())
+            #expect(try await status("PUT", own, signer, storage) == 200)
+            #expect(try await status("GET", own, signer, storage) == 403)
+        }
+    }
+
+    @Test("Serve the next session while they are fresh, and not longer", arguments: ways)
+    func reuse(tokens: SecurityTokenSettings) async throws {
+        try await with(tokens) { stored, storage in
+            let tenant = try await stored.tenant()
+            let issuer = stored.work().issuer
+            let account = try await tenant.database.account(tenant.record())
+            let first = try await issuer.temporary(storage, folder: account, purpose: .backup)
+            // Fourteen days were asked for, and half a day is what there was.
+            #expect(first.expiresIn == .seconds(43_200))
+            stored.provider.advance(.seconds(20_000))
+            let second = try await issuer.temporary(storage, folder: account, purpose: .backup)
+            #expect(second.credentials.accessKeyID == first.credentials.accessKeyID)
+            #expect(second.expiresIn == .seconds(23_200))
+            stored.provider.advance(.seconds(10_000))
+            let third = try await issuer.temporary(storage, folder: account, purpose: .backup)
+            #expect(third.credentials.accessKeyID != first.credentials.accessKeyID)
+            #expect(third.generation > first.generation)
+        }
+    }
+
+    @Test("End at the storage when a machine is revoked or the tenant disabled", arguments: ["device", "tenant"])
+    func revoked(what: String) async throws {
+        try await with(Self.ways[1]) { stored, storage in
+            let (tenant, neighbour) = (try await stored.tenant(), try await stored.tenant("neighbour"))
+            let work = stored.work()
+            let (account, other) = (
+                try await tenant.database.account(tenant.record()),
+                try await tenant.database.account(neighbour.record())
+            )
+            let key = try await stored.path(tenant) + "x"
+            let first = try await work.issuer.temporary(storage, folder: account, purpose: .backup)
+            let theirs = try await work.issuer.temporary(storage, folder: other, purpose: .backup)
+            #expect(try await status("PUT", key, first.credentials, storage) == 200)
+            await work.revokeCredentials()
+            #expect(try await status("PUT", key, first.credentials, storage) == 200)
+            if what == "device" {
+                try await tenant.database.revokeDevice(tenant.device)
+            } else {
+                _ = try await tenant.database.updateTenant(tenant.tenant) { $0.isEnabled = false }
+            }
+            await work.revokeCredentials()
+            #expect(try await status("PUT", key, first.credentials, storage) == 403)
+            #expect(try await status("PUT", stored.path(neighbour) + "x", theirs.credentials, storage) == 200)
+            // The tenant's other machines get new ones, and the old ones stay dead.
+            let second = try await work.issuer.temporary(storage, folder: account, purpose: .backup)
+            #expect(second.credentials.accessKeyID != first.credentials.accessKeyID)
+            #expect(try await status("PUT", key, second.credentials, storage) == 200)
+            #expect(try await status("PUT", key, first.credentials, storage) == 403)
+        }
+    }
+
+    @Test("Come from a role that is made again when somebody has removed it")
+    func removedRole() async throws {
+        try await with(Self.ways[1]) { stored, storage in
+            let tenant = try await stored.tenant()
+            let account = try await tenant.database.account(tenant.record())
+            let issuer = stored.work().issuer
+            _ = try await issuer.temporary(storage, folder: account, purpose: .backup)
+            // By another process, so that this one does not know.
+            try await stored.work().issuer.revoke(storage, folder: tenant.folder)
+            try await tenant.database.noteRevoked(tenant.folder)
+            await expectError(.accessDenied) {
+                try await issuer.temporary(storage, folder: account, purpose: .backup)
+            }
+            let again = try await issuer.temporary(storage, folder: account, purpose: .backup)
+            #expect(try await status("PUT", stored.path(tenant) + "x", again.credentials, storage) == 200)
+        }
+    }
+
+    @Test("Are tried by a hostile tenant before they are believed, who leaves nothing behind", arguments: ways)
+    func check(tokens: SecurityTokenSettings) async throws {
+        try await with(tokens) { stored, storage in
+            let findings = try await FenceCheck.run(storage, stored.work().issuer)
+            #expect(findings.filter { !$0.held }.isEmpty)
+            #expect(findings.contains { $0.access == .tickets } && findings.contains { $0.access == .sts })
+            #expect(findings.contains { $0.attempt == "widen the own role" } == (tokens.principal != nil))
+            #expect(stored.server.keys(in: StoredTenants.bucket, prefix: "") == [])
+        }
+    }
+}
