@@ -5,7 +5,7 @@ Accounts and what they are for, beside the owner of the bucket `backup`:
     small             owns the bucket `small` and may store 24 MiB
     backup            a role that the owner may assume, with all rights in the bucket `backup`
 
-More variables: HAWSER_STORAGE_ROLE (its ARN), HAWSER_STORAGE_MACHINE, _KEEPER and _SMALL (key:secret of the users).
+More variables: HAWSER_STORAGE_ROLE (its ARN), _PRINCIPAL (the owner's ARN), HAWSER_STORAGE_MACHINE, _KEEPER and _SMALL (key:secret of the users).
 """
 
 import json
@@ -137,6 +137,7 @@ def start(processes, tools, fast):
     variables = {"HAWSER_STORAGE_ENDPOINT": endpoint, "AWS_ACCESS_KEY_ID": owner[0], "AWS_SECRET_ACCESS_KEY": owner[1]}
     client.call("PUT", "/backup")
     variables["HAWSER_STORAGE_ROLE"] = make_role(client)
+    variables["HAWSER_STORAGE_PRINCIPAL"] = "arn:aws:iam:::user/owner"
     for name in ("machine", "keeper", "small"):
         variables["HAWSER_STORAGE_" + name.upper()] = ":".join(make_user(client, name))
     client.call("PUT", "/backup", {"policy": ""}, documented_policy())

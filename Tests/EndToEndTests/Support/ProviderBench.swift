@@ -29,7 +29,7 @@ struct ProviderBench {
         try Data(routes.utf8).write(to: directory.url.appending(path: "routes.yaml"))
     }
 
-    private var environment: [String: String] {
+    var environment: [String: String] {
         var environment = ProcessInfo.processInfo.environment.filter { !$0.key.hasPrefix("HAWSER_") }
         environment["HAWSER_PROVIDER_DATA"] = directory.path + "/data"
         return environment
