@@ -43,6 +43,35 @@ struct ProviderDataTests {
         }
     }
 
+    @Test("A tenant restores with access that was exported, while the provider's server is down")
+    func exportedAccess() async throws {
+        let options = ["--access", "sts", "--sts-principal", "arn:aws:iam::1:user/provider"]
+        try await run(options) { scene, _ in
+            try await scene.system.provider("storage", "check", "main")
+            let tenant = scene.tenant
+            try await tenant.hawser("init").expect(0)
+            try Data("kept".utf8).write(to: URL(filePath: tenant.source + "/file"))
+            try await tenant.backup()
+            scene.server.send(SIGTERM)
+            _ = try await scene.server.result()
+            let access = try await scene.system.provider(
+                arguments: ["tenant", "export-access", "acme", "main", "--read-only", "--for", "1h"]
+            )
+            let variables = Dictionary(
+                uniqueKeysWithValues: access.text.split(separator: "\n").filter { $0.hasPrefix("export ") }.map {
+                    line in
+                    let parts = line.dropFirst(7).split(separator: "=", maxSplits: 1)
+                    return (String(parts[0]), String(parts[1].dropFirst().dropLast()))
+                }
+            )
+            let target = tenant.directory.path + "/target"
+            try await tenant.hawser("restore", "latest", "--target", target, changing: variables).expect(0)
+            try await TreeComparison.expectEqual(tenant.source, tenant.restored("target"))
+            let refused = try await tenant.hawser("backup", tenant.source, changing: variables)
+            #expect(refused.status == 14, "\(refused)")
+        }
+    }
+
     @Test("The quota ends a backup with code 13, and earlier snapshots are whole", arguments: ["shared", "tickets"])
     func quota(access: String) async throws {
         try await run(["--access", access]) { scene, storage in

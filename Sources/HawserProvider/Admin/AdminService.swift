@@ -57,7 +57,7 @@ public struct AdminService: AdminTransport {
         SubtenantAdd.self, SubtenantList.self, SubtenantUpdate.self, SubtenantRemove.self,
         DeviceList.self, DeviceRevoke.self,
         StorageAdd.self, StorageList.self, StorageShow.self, StorageUpdate.self, StorageRemove.self,
-        StorageCheck.self,
+        StorageCheck.self, StorageRotateKey.self, TenantExportAccess.self,
         RepositoryAdd.self, RepositoryList.self, RepositoryUpdate.self,
         QuotaSet.self, QuotaShow.self, QuotaReconcile.self, SessionsShow.self, SessionEnd.self,
         GatewayAdd.self, GatewayList.self, GatewayRemove.self,

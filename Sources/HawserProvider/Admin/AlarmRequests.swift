@@ -55,7 +55,7 @@ public struct AlarmList: AdminRequest {
             }
         }
         for storage in try await database.storages() where storage.keyMustBeRotated {
-            let text = "Somebody who may not use it any more has its key: make a new one, then `storage update`."
+            let text = "Somebody who may not use it any more has its key: make a new one, then `storage rotate-key`."
             alarms.append(ProviderAlarm(code: "rotate_key", subject: storage.name, message: text))
         }
         for deletion in try await database.heldDeletions() {

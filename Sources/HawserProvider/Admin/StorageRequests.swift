@@ -1,5 +1,7 @@
 import HawserControl
 import HawserFormat
+import HawserS3
+import HawserStorage
 import Logging
 
 #if canImport(FoundationEssentials)
@@ -130,6 +132,45 @@ public struct StorageCheck: AdminRequest {
         settings.checked = checked
         try await database.updateStorage(record.id, settings, actor: service.actor)
         return Answer(findings: findings, held: checked.mapValues { $0 == StorageSettings.held })
+    }
+}
+
+/// Puts another key in the place of the storage's, once it has stored, listed, read and deleted an object.
+public struct StorageRotateKey: AdminRequest {
+    public static let operation = "storage.rotateKey"
+    public var storage: String
+    public var accessKeyID: String
+    public var secret: Data
+
+    public init(storage: String, accessKeyID: String, secret: Data) {
+        self.storage = storage
+        self.accessKeyID = accessKeyID
+        self.secret = secret
+    }
+
+    public func run(_ service: AdminService) async throws -> StorageRecord {
+        let database = service.database
+        let record = try await service.storage(storage)
+        var settings = record.settings
+        settings.accessKeyID = accessKeyID
+        let secret = Secret(Array(secret))
+        let folder = (settings.prefix.isEmpty ? "" : settings.prefix + "/") + "hawser-key-\(ControlID.random())/"
+        try await S3ObjectStore.withStore(
+            S3Configuration(settings, folder: folder),
+            credentials: StaticCredentials(accessKeyID: accessKeyID, secretAccessKey: secret)
+        ) { store in
+            let bytes = Array("tried by hawser-provider storage rotate-key".utf8)
+            let name = ObjectName(hashOf: bytes)
+            let key = ObjectKey.named(.dataPack, name)
+            _ = try await store.put(key, bytes, sha256: name)
+            let isListed = try await store.list(prefix: "", after: nil, limit: 10).map(\.key) == [key]
+            guard isListed, try await store.get(key, range: nil) == bytes else {
+                throw HawserError(.accessDenied, "What the new key has stored is not there.", place: record.name)
+            }
+            try await store.delete([key])
+        }
+        try await database.updateStorage(record.id, settings, secret: secret, actor: service.actor)
+        return try await database.storage(record.id)
     }
 }
 

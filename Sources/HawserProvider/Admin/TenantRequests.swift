@@ -1,5 +1,12 @@
 import HawserControl
 import HawserFormat
+import HawserS3
+
+#if canImport(FoundationEssentials)
+    public import FoundationEssentials
+#else
+    public import Foundation
+#endif
 
 public struct TenantAdd: AdminRequest {
     public static let operation = "tenant.add"
@@ -236,5 +243,83 @@ public struct DeviceRevoke: AdminRequest {
     public func run(_ service: AdminService) async throws -> AdminDone {
         try await service.database.revokeDevice(service.id(device, what: "device"), actor: service.actor)
         return AdminDone()
+    }
+}
+
+/// Reading access to a folder for a while, without the provider's server: for restores while that is down.
+public struct TenantExportAccess: AdminRequest {
+    public static let operation = "tenant.exportAccess"
+    public var tenant: String
+    public var subtenant: String?
+    public var repository: String
+    /// 900 to 1,209,600; a storage may grant less.
+    public var seconds: Int
+
+    public init(tenant: String, subtenant: String? = nil, repository: String, seconds: Int) {
+        self.tenant = tenant
+        self.subtenant = subtenant
+        self.repository = repository
+        self.seconds = seconds
+    }
+
+    /// What `hawser -r s3:…` takes.
+    public struct Answer: Codable, Sendable {
+        public var address: String
+        public var region: String
+        public var usesPathStyle: Bool
+        /// Certificate (PEM) of the storage's private authority.
+        public var authority: String?
+        public var accessKeyID: String
+        public var secretAccessKey: Data
+        public var sessionToken: Data?
+        public var end: Moment
+    }
+
+    /// - Throws: `unsupported` where the storage makes no temporary credentials whose fence was seen to hold.
+    public func run(_ service: AdminService) async throws -> Answer {
+        let database = service.database
+        guard (900...1_209_600).contains(seconds) else {
+            throw HawserError(.invalidArgument, "Reading access lasts 15 minutes to 14 days.")
+        }
+        let tenant = try await service.tenant(tenant)
+        let repository = try await service.repository(repository)
+        var part: ControlID?
+        if let subtenant { part = try await service.subtenant(subtenant, of: tenant).id }
+        let folder = try await database.folder(tenant: tenant.id, subtenant: part, repository: repository.id)
+        let storage = try await database.storage(repository.storage)
+        guard storage.settings.issuers.contains(.sts) else {
+            throw HawserError(
+                .unsupported,
+                "Only temporary credentials can be given away, and this storage has none whose fence was seen to hold: set "
+                    + "--sts-role or --sts-principal with «storage update», then run «storage check».",
+                place: storage.name
+            )
+        }
+        let (credentials, life) = try await service.storageWork.issuer.assume(
+            storage,
+            FolderPolicy(folder, in: storage.settings),
+            .purpose(.restore),
+            atMost: seconds
+        )
+        let end = database.clock.wall + life
+        try await database.note(
+            "credential.export",
+            subject: tenant.name,
+            detail: "\(folder.id) until \(end)",
+            actor: service.actor
+        )
+        let settings = storage.settings
+        var address = "s3:\(settings.tenantEndpoint ?? settings.endpoint)"
+        if !address.hasSuffix("/") { address += "/" }
+        return Answer(
+            address: address + "\(settings.bucket)/\(folder.path(in: settings).dropLast())",
+            region: settings.region,
+            usesPathStyle: settings.usesPathStyle,
+            authority: settings.tenantAuthority,
+            accessKeyID: credentials.accessKeyID,
+            secretAccessKey: Data(credentials.secretAccessKey.bytes),
+            sessionToken: credentials.sessionToken.map { Data($0.bytes) },
+            end: end
+        )
     }
 }

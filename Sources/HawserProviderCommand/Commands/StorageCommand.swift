@@ -15,7 +15,7 @@ struct StorageCommand: ParsableCommand {
         abstract: "Manage the object storages.",
         subcommands: [
             StorageAddCommand.self, StorageListCommand.self, StorageShowCommand.self, StorageUpdateCommand.self,
-            StorageRemoveCommand.self, StorageCheckCommand.self,
+            StorageRotateKeyCommand.self, StorageRemoveCommand.self, StorageCheckCommand.self,
         ]
     )
 }
@@ -281,6 +281,36 @@ struct StorageUpdateCommand: AsyncParsableCommand {
             return try await admin.perform(StorageUpdate(storage: storage, settings: settings, secret: secret))
         }
         try Output.show(record, options, "Changed storage \(record.name).")
+    }
+}
+
+struct StorageRotateKeyCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "rotate-key",
+        abstract: "Put a new key in the place of a storage's.",
+        discussion: """
+            The new key is tried first. Sessions that run go on with what is made by it. Keep the old one valid at the storage \
+            for another 80 minutes, so that uploads whose tickets it has signed can end.
+
+            Example: hawser-provider storage rotate-key main --access-key AKNEW --secret-file - < new-secret
+            """
+    )
+
+    @Argument(help: "The storage's name or id.") var storage: String
+    @Option(help: ArgumentHelp("The new access key's id.", valueName: "id")) var accessKey: String
+    @Option(
+        help: ArgumentHelp("Read the secret access key from this file; - for the standard input.", valueName: "file"),
+        completion: .file()
+    )
+    var secretFile: String
+    @OptionGroup var options: ProviderOptions
+
+    func run() async throws {
+        let secret = Data(try SecretInput.read(secretFile))
+        let record = try await options.perform(
+            StorageRotateKey(storage: storage, accessKeyID: accessKey, secret: secret)
+        )
+        try Output.show(record, options, "Storage \(record.name) has the key \(record.settings.accessKeyID) now.")
     }
 }
 

@@ -9,7 +9,7 @@ struct TenantCommand: ParsableCommand {
         abstract: "Manage tenants.",
         subcommands: [
             TenantAddCommand.self, TenantListCommand.self, TenantShowCommand.self, TenantUpdateCommand.self,
-            TenantRemoveCommand.self, TenantJoinCodeCommand.self,
+            TenantRemoveCommand.self, TenantJoinCodeCommand.self, TenantExportAccessCommand.self,
         ]
     )
 }

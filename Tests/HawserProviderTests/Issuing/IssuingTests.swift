@@ -8,6 +8,12 @@ import Testing
 
 @testable import HawserProvider
 
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
 @Suite("Credentials of tenants' folders")
 struct IssuingTests {
     private static let ways: [SecurityTokenSettings] = [
@@ -143,6 +149,64 @@ struct IssuingTests {
             #expect(findings.contains { $0.access == .tickets } && findings.contains { $0.access == .sts })
             #expect(findings.contains { $0.attempt == "widen the own role" } == (tokens.principal != nil))
             #expect(stored.server.keys(in: StoredTenants.bucket, prefix: "") == [])
+        }
+    }
+
+    @Test("Can be given away for reading, which works without the provider's server", arguments: ways)
+    func export(tokens: SecurityTokenSettings) async throws {
+        try await with(tokens) { stored, storage in
+            let tenant = try await stored.tenant()
+            let service = AdminService(stored.provider.database, folder: stored.provider.folder)
+            let request = TenantExportAccess(tenant: "tenant", repository: "main", seconds: 3600)
+            // Not before the fence was seen to hold.
+            await expectError(.unsupported) { try await request.run(service) }
+            _ = try await StorageCheck(storage: "main").run(service)
+            let answer = try await request.run(service)
+            let path = try await stored.path(tenant)
+            #expect(answer.address == "s3:\(stored.server.endpoint)/\(StoredTenants.bucket)/\(path.dropLast())")
+            #expect(answer.end - stored.provider.clock.wall == .seconds(3600))
+            let credentials = S3Credentials(
+                accessKeyID: answer.accessKeyID,
+                secretAccessKey: Secret(Array(answer.secretAccessKey)),
+                sessionToken: answer.sessionToken.map { Secret(Array($0)) }
+            )
+            try await stored.store([object(10)], tenant)
+            let key = try #require(try await stored.keys(tenant).first)
+            #expect(try await status("GET", path + key, credentials, storage) == 200)
+            #expect(try await status("PUT", path + "x", credentials, storage) == 403)
+            #expect(try await status("DELETE", path + key, credentials, storage) == 403)
+            let neighbour = try await stored.path(stored.tenant("neighbour"))
+            #expect(try await status("GET", neighbour + "x", credentials, storage) == 403)
+            let log = try await stored.provider.database.auditEntries(limit: 10, action: "credential.export")
+            #expect(log.count == 1 && log.first?.subject == "tenant")
+            for seconds in [0, 899, 1_209_601, Int.max] {
+                await expectError(.invalidArgument) {
+                    try await TenantExportAccess(tenant: "tenant", repository: "main", seconds: seconds).run(service)
+                }
+            }
+        }
+    }
+
+    @Test("A new key takes the old one's place when it has shown what it can do")
+    func rotation() async throws {
+        try await with(Self.ways[0]) { stored, storage in
+            let tenant = try await stored.tenant()
+            let database = stored.provider.database
+            let service = AdminService(database, folder: stored.provider.folder)
+            let issuer = stored.work().issuer
+            let account = try await database.account(tenant.record())
+            let first = try await issuer.temporary(storage, folder: account, purpose: .backup)
+            func rotate(_ id: String, _ secret: String) async throws -> StorageRecord {
+                try await StorageRotateKey(storage: "main", accessKeyID: id, secret: Data(secret.utf8)).run(service)
+            }
+            await expectError(.accessDenied) { try await rotate("AKOTHER", "wrong") }
+            #expect(try await database.storage(storage.id).settings == storage.settings)
+            let user = S3TestServer.Configuration.User.test
+            let other = try await rotate(user.accessKeyID, user.secretAccessKey)
+            #expect(other.settings.accessKeyID == user.accessKeyID)
+            #expect(stored.server.keys(in: StoredTenants.bucket, prefix: "") == [])
+            let second = try await issuer.temporary(other, folder: account, purpose: .backup)
+            #expect(second.credentials.accessKeyID != first.credentials.accessKeyID)
         }
     }
 }
