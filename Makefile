@@ -10,7 +10,7 @@ help: ## list the targets
 setup: ## install the libraries and tools that are missing
 	@scripts/setup
 
-demo: ## back up a real folder, change it, back it up again, restore, compare
+demo: ## back up a real folder, restore, compare: in a folder, and at a provider on this machine
 	@scripts/demo
 
 test: ## lint, build and run all tests
