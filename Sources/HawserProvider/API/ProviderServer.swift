@@ -91,6 +91,12 @@ public final class ProviderServer: Service {
             group.addTask { try await parts.keepHouse() }
             group.addTask { await parts.spreadChanges() }
             group.addTask { await parts.storageWork.run() }
+            let alarms = AlarmWatch(
+                database: database,
+                certificateEnd: { certificates.notAfter },
+                logger: logger
+            )
+            group.addTask { await alarms.run() }
             group.addTask { try await certificates.run() }
             if let folder = configuration.folder {
                 let commands = ServerCommands(

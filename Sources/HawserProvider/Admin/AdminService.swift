@@ -64,6 +64,7 @@ public struct AdminService: AdminTransport {
         AuditList.self, AuditVerify.self, DatabaseBackup.self, KeyRotate.self,
         UsageReport.self, UsageMonth.self, MaintenanceSet.self, RecoveryApprove.self,
         DeletionsHeld.self, DeletionApprove.self, AlarmList.self,
+        WebhookAdd.self, WebhookList.self, WebhookRemove.self, WebhookTest.self,
     ]
 
     /// By operation.

@@ -132,6 +132,19 @@ enum Schema {
             sum REAL NOT NULL, peak INTEGER NOT NULL, PRIMARY KEY (folder, day)
         ) WITHOUT ROWID, STRICT;
 
+        -- What was told already; webhooks and what waits for them.
+        CREATE TABLE alarm (
+            code TEXT NOT NULL, subject TEXT NOT NULL, level INTEGER NOT NULL, PRIMARY KEY (code, subject)
+        ) WITHOUT ROWID, STRICT;
+        CREATE TABLE webhook (
+            id TEXT PRIMARY KEY, url TEXT NOT NULL UNIQUE, created INTEGER NOT NULL, lastSuccess INTEGER, failure TEXT
+        ) STRICT;
+        CREATE TABLE webhookEvent (
+            id TEXT PRIMARY KEY, webhook TEXT NOT NULL REFERENCES webhook, body TEXT NOT NULL, created INTEGER NOT NULL,
+            attempts INTEGER NOT NULL DEFAULT 0, due INTEGER NOT NULL
+        ) STRICT;
+        CREATE INDEX webhookEventDue ON webhookEvent (due);
+
         CREATE TABLE audit (
             sequence INTEGER PRIMARY KEY, time INTEGER NOT NULL, actor TEXT NOT NULL, action TEXT NOT NULL,
             subject TEXT NOT NULL, detail TEXT NOT NULL, hash BLOB NOT NULL

@@ -1,5 +1,5 @@
 public import AsyncHTTPClient
-public import HawserFormat
+import HawserFormat
 import XMLCoder
 
 #if canImport(FoundationEssentials)

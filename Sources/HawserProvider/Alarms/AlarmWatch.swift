@@ -1,0 +1,133 @@
+import AsyncHTTPClient
+import Crypto
+import HawserFormat
+import Logging
+import NIOCore
+import NIOHTTP1
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
+/// Looks for alarms, writes new ones to the log, and tells the webhooks: at least once each, in the order of their coming
+/// as far as nothing fails.
+struct AlarmWatch: Sendable {
+    private static let pause = Duration.seconds(60)
+    private static let deliveryPause = Duration.seconds(5)
+    // As `alarm list` has them unless it is told otherwise.
+    private static let (daysWithoutBackup, daysBeforeEnd) = (3, 30)
+    // Own ones are renewed long before: what has so little left can't be.
+    private static let certificateLead = Duration.seconds(14 * 86_400)
+    private static let firstPause = Duration.seconds(30)
+    private static let longestPause = Duration.seconds(3600)
+    /// An event that nobody has taken for so long is dropped.
+    static let longestWait = Duration.seconds(3 * 86_400)
+
+    let database: ConfigurationDatabase
+    /// When the certificate that tenants see ends.
+    let certificateEnd: @Sendable () -> Date
+    let logger: Logger
+
+    func run() async {
+        await withDiscardingTaskGroup { group in
+            group.addTask { await repeating(Self.pause) { try await look() } }
+            group.addTask { await repeating(Self.deliveryPause) { try await deliver() } }
+        }
+    }
+
+    private func repeating(_ pause: Duration, _ body: () async throws -> Void) async {
+        while !Task.isCancelled {
+            do {
+                try await body()
+            } catch {
+                if !Task.isCancelled { logger.warning("Alarms can't be looked for", metadata: ["error": "\(error)"]) }
+            }
+            try? await Task.sleep(for: pause)
+        }
+    }
+
+    func look() async throws {
+        var alarms = try await database.alarms(
+            daysWithoutBackup: Self.daysWithoutBackup,
+            daysBeforeEnd: Self.daysBeforeEnd
+        )
+        let end = Moment(milliseconds: Int64(certificateEnd().timeIntervalSince1970 * 1000))
+        if end - database.clock.wall < Self.certificateLead {
+            alarms.append(
+                ProviderAlarm(
+                    code: "certificate",
+                    subject: "server",
+                    message: "The certificate that tenants see ends at \(end)."
+                )
+            )
+        }
+        for alarm in try await database.noteAlarms(alarms) {
+            logger.warning(
+                "Alarm: \(alarm.message)",
+                metadata: ["code": "\(alarm.code)", "subject": "\(alarm.subject)"]
+            )
+        }
+    }
+
+    func deliver() async throws {
+        let events = try await database.dueEvents()
+        guard !events.isEmpty else { return }
+        var configuration = HTTPClient.Configuration(redirectConfiguration: .disallow)
+        configuration.timeout = .init(connect: .seconds(10), read: .seconds(20))
+        try await HTTPClient.withHTTPClient(configuration: configuration) { client in
+            try await withThrowingTaskGroup { group in
+                // Who does not answer delays nobody else.
+                for events in Dictionary(grouping: events, by: \.webhook.id).values {
+                    group.addTask {
+                        for event in events where try await !deliver(event, client) { return }
+                    }
+                }
+                try await group.waitForAll()
+            }
+        }
+    }
+
+    /// - Returns: whether the next one may be tried.
+    private func deliver(_ event: WebhookEvent, _ client: HTTPClient) async throws -> Bool {
+        guard let failure = await send(event, client) else {
+            try await database.noteEvent(event, failure: nil, again: nil)
+            return true
+        }
+        let pause = min(Self.firstPause * (1 << min(event.attempts, 10)), Self.longestPause)
+        let isTooOld = database.clock.steady - event.created >= Self.longestWait
+        logger.warning(
+            isTooOld ? "A webhook did not take an event for days; it is dropped" : "A webhook did not take an event",
+            metadata: ["webhook": "\(event.webhook.id)", "event": "\(event.id)", "failure": "\(failure)"]
+        )
+        try await database.noteEvent(event, failure: failure, again: isTooOld ? nil : pause)
+        return false
+    }
+
+    /// - Returns: why it failed.
+    private func send(_ event: WebhookEvent, _ client: HTTPClient) async -> String? {
+        var request = HTTPClientRequest(url: event.webhook.url)
+        request.method = .POST
+        request.headers = [
+            "content-type": "application/json", "user-agent": "hawser-provider",
+            "hawser-signature": Self.signature(event.body, event.secret, at: database.clock.wall),
+        ]
+        request.body = .bytes(ByteBuffer(string: event.body))
+        do {
+            let response = try await client.execute(request, timeout: .seconds(30))
+            // What it says is of no use here, and may have no end.
+            return (200..<300).contains(response.status.code) ? nil : "HTTP \(response.status.code)"
+        } catch {
+            return "\(error)"
+        }
+    }
+
+    /// `t=SECONDS,v1=HEX`: the HMAC-SHA-256 of `SECONDS.BODY`. Who checks it refuses times that are long ago.
+    static func signature(_ body: String, _ secret: Secret, at time: Moment) -> String {
+        let seconds = String(Int64(time.seconds))
+        let key = SymmetricKey(data: secret.bytes)
+        let code = HMAC<SHA256>.authenticationCode(for: Data("\(seconds).\(body)".utf8), using: key)
+        return "t=\(seconds),v1=\(code.hex)"
+    }
+}

@@ -1,0 +1,80 @@
+import HawserControl
+
+/// Something that the provider should look at.
+public struct ProviderAlarm: Codable, Sendable, Hashable {
+    /// Short and stable: `quota`, `over_quota`, `no_backup`, `lease_ends`, `rotate_key`, `deletion_held`, `recovery`, `clock`,
+    /// `certificate`.
+    public var code: String
+    /// Whom or what it concerns.
+    public var subject: String
+    /// For people.
+    public var message: String
+    /// Of `quota`: 80, 90 or 100 per cent. A higher one is told anew.
+    public var level: Int?
+}
+
+extension ConfigurationDatabase {
+    /// Per cent of a quota from which on it is told.
+    private static let quotaSteps = [100, 90, 80]
+    // Between the machine's clock and the time that the server counts by itself.
+    private static let clockTolerance = Duration.seconds(60)
+
+    func alarms(daysWithoutBackup: Int, daysBeforeEnd: Int) async throws -> [ProviderAlarm] {
+        let now = clock.wall
+        var alarms: [ProviderAlarm] = []
+        if let recovery = try await recovery(), !recovery.isApproved {
+            alarms.append(
+                ProviderAlarm(
+                    code: "recovery",
+                    subject: "database",
+                    message: "Deletions from before the restore wait for `recovery approve`."
+                )
+            )
+        }
+        let skew = now - clock.steady
+        if skew > Self.clockTolerance || skew < .zero - Self.clockTolerance {
+            let text = "The clock of this machine has jumped: it is \(skew / .seconds(1)) s off what the server counts."
+            alarms.append(ProviderAlarm(code: "clock", subject: "server", message: text))
+        }
+        for view in try await quotas(of: nil) { alarms += Self.quota(view) }
+        let backups = try await lastBackups()
+        for tenant in try await tenants() where tenant.isEnabled {
+            alarms += Self.contract(tenant, now, daysBeforeEnd)
+            // One that never was is counted from the tenant's first day.
+            let last = backups[tenant.id] ?? tenant.created
+            if now - last >= .seconds(daysWithoutBackup * 86_400) {
+                let text = backups[tenant.id].map { "The last backup was at \($0)." } ?? "There is no backup yet."
+                alarms.append(ProviderAlarm(code: "no_backup", subject: tenant.name, message: text))
+            }
+        }
+        for storage in try await storages() where storage.keyMustBeRotated {
+            let text = "Somebody who may not use it any more has its key: make a new one, then `storage rotate-key`."
+            alarms.append(ProviderAlarm(code: "rotate_key", subject: storage.name, message: text))
+        }
+        for deletion in try await heldDeletions() {
+            let text = "\(deletion.keys.count) objects are to be deleted: `deletion approve \(deletion.id)`."
+            alarms.append(ProviderAlarm(code: "deletion_held", subject: deletion.folder.text, message: text))
+        }
+        return alarms
+    }
+
+    private static func quota(_ view: QuotaView) -> [ProviderAlarm] {
+        let subject = [view.tenant, view.subtenant].compactMap { $0 }.joined(separator: "/") + " in \(view.repository)"
+        let used = view.folder.used
+        guard let limit = view.folder.limit else { return [] }
+        if view.folder.isOver {
+            let text = "\(used) bytes are stored, \(limit) are allowed: read only until there is room."
+            return [ProviderAlarm(code: "over_quota", subject: subject, message: text)]
+        }
+        let share = Double(used) / Double(max(1, limit)) * 100
+        guard let step = quotaSteps.first(where: { share >= Double($0) }) else { return [] }
+        let text = "\(step) % of the quota are used: \(used) of \(limit) bytes."
+        return [ProviderAlarm(code: "quota", subject: subject, message: text, level: step)]
+    }
+
+    private static func contract(_ tenant: TenantRecord, _ now: Moment, _ daysBeforeEnd: Int) -> [ProviderAlarm] {
+        guard let end = tenant.leaseEnd, end - now <= .seconds(daysBeforeEnd * 86_400) else { return [] }
+        let text = now < end ? "The contract ends at \(end)." : "The contract has ended at \(end): restores only."
+        return [ProviderAlarm(code: "lease_ends", subject: tenant.name, message: text)]
+    }
+}

@@ -1,0 +1,222 @@
+import GRDB
+public import HawserControl
+public import HawserFormat
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
+/// Who is told of alarms.
+public struct WebhookRecord: Codable, Sendable, Hashable {
+    public var id: ControlID
+    public var url: String
+    public var created: Moment
+    /// The last time that it took something.
+    public var lastSuccess: Moment?
+    /// Why the last attempt failed; `nil` when it did not.
+    public var failure: String?
+    /// What waits for it.
+    public var waiting: Int
+
+    init(_ row: Row) throws {
+        id = try row.id("id")
+        url = row["url"]
+        created = Moment(milliseconds: row["created"])
+        lastSuccess = (row["lastSuccess"] as Int64?).map { Moment(milliseconds: $0) }
+        failure = row["failure"]
+        waiting = row["waiting"]
+    }
+}
+
+/// Something to be told, until it was or has become too old.
+struct WebhookEvent: Sendable {
+    var id: ControlID
+    var webhook: WebhookRecord
+    var secret: Secret
+    var body: String
+    var attempts: Int
+    var created: Moment
+}
+
+extension ConfigurationDatabase {
+    // Of one webhook: who is away for longer is told of the newest.
+    private static let mostEvents = 1000
+
+    private static func secretName(_ id: ControlID) -> String { "webhook/\(id)" }
+
+    private static let webhooks = """
+        SELECT webhook.*, (SELECT count(*) FROM webhookEvent WHERE webhook = webhook.id) AS waiting FROM webhook
+        """
+
+    public func webhooks() async throws -> [WebhookRecord] {
+        try await read { try $0.rows(Self.webhooks + " ORDER BY url").map(WebhookRecord.init) }
+    }
+
+    /// - Parameters:
+    ///   - url: of `https`, or of `http` to this machine.
+    ///   - secret: that the events are signed with.
+    public func addWebhook(_ url: String, secret: Secret, actor: String = "server") async throws -> WebhookRecord {
+        try Self.check(url)
+        let holder = key
+        return try await write(actor: actor) { transaction in
+            let db = transaction.db
+            guard try !db.exists("SELECT 1 FROM webhook WHERE url = ?", [url]) else {
+                throw HawserError(.conflict, "There is a webhook of this address already.", place: url)
+            }
+            let id = ControlID.random()
+            try db.insert("webhook", ["id": id.text, "url": url, "created": transaction.wall.milliseconds])
+            try transaction.setSecret(Self.secretName(id), secret, holder.key)
+            try transaction.audit("webhook.add", id.text, url)
+            guard let row = try db.row(Self.webhooks + " WHERE id = ?", [id.text]) else {
+                throw HawserError(.notFound, "The webhook is gone.", place: url)
+            }
+            return try WebhookRecord(row)
+        }
+    }
+
+    public func removeWebhook(_ id: ControlID, actor: String = "server") async throws {
+        let holder = key
+        try await write(actor: actor) { transaction in
+            let url: String = try transaction.db.one("webhook", id: id, what: "webhook").row["url"]
+            try transaction.db.run("DELETE FROM webhookEvent WHERE webhook = ?", [id.text])
+            try transaction.db.run("DELETE FROM webhook WHERE id = ?", [id.text])
+            try transaction.setSecret(Self.secretName(id), nil, holder.key)
+            try transaction.audit("webhook.remove", id.text, url)
+        }
+    }
+
+    private static func check(_ url: String) throws {
+        let parts = URLComponents(string: url)
+        let isHere = ["127.0.0.1", "localhost", "[::1]", "::1"].contains(parts?.host ?? "")
+        guard let parts, url.utf8.count <= 2000, parts.host?.isEmpty == false, parts.user == nil, parts.fragment == nil,
+            parts.scheme == "https" || parts.scheme == "http" && isHere
+        else {
+            throw HawserError(
+                .invalidArgument,
+                "A webhook's address begins with https:// and has no user in it.",
+                place: url
+            )
+        }
+    }
+
+    // MARK: Events
+
+    /// Compares what is wrong now with what was told, and has all webhooks told of the rest.
+    ///
+    /// - Returns: what is new.
+    func noteAlarms(_ alarms: [ProviderAlarm]) async throws -> [ProviderAlarm] {
+        let known = try await read { db in
+            try db.rows("SELECT code, subject, level FROM alarm").map { row in
+                ProviderAlarm(code: row["code"], subject: row["subject"], message: "", level: row["level"])
+            }
+        }
+        func place(_ alarm: ProviderAlarm) -> [String] { [alarm.code, alarm.subject] }
+        let levels = Dictionary(known.map { (place($0), $0.level ?? 0) }) { max($0, $1) }
+        let current = Dictionary(alarms.map { (place($0), $0) }) { first, _ in first }
+        let new = alarms.filter { alarm in levels[place(alarm)].map { $0 < alarm.level ?? 0 } ?? true }
+        guard levels != current.mapValues({ $0.level ?? 0 }) else { return [] }
+        try await write { transaction in
+            let db = transaction.db
+            try db.run("DELETE FROM alarm")
+            for alarm in current.values {
+                try db.insert("alarm", ["code": alarm.code, "subject": alarm.subject, "level": alarm.level ?? 0])
+            }
+            for alarm in new { try transaction.addEvents(alarm) }
+        }
+        return new
+    }
+
+    /// For trying a webhook.
+    func addTestEvent(_ webhook: ControlID) async throws {
+        let alarm = ProviderAlarm(code: "test", subject: "webhook", message: "Somebody has tried this webhook.")
+        try await write { transaction in
+            _ = try transaction.db.one("webhook", id: webhook, what: "webhook")
+            try transaction.addEvents(alarm, only: webhook)
+        }
+    }
+
+    func dueEvents(limit: Int = 100) async throws -> [WebhookEvent] {
+        let (holder, now) = (key, clock.steady)
+        return try await read { db in
+            let webhooks = Dictionary(
+                uniqueKeysWithValues: try db.rows(Self.webhooks).map(WebhookRecord.init).map { ($0.id, $0) }
+            )
+            return try db.rows(
+                "SELECT * FROM webhookEvent WHERE due <= ? ORDER BY due LIMIT ?",
+                [now.milliseconds, limit]
+            ).compactMap { row in
+                let name = Self.secretName(try row.id("webhook"))
+                guard let webhook = webhooks[try row.id("webhook")],
+                    let sealed = try db.row("SELECT sealed FROM secret WHERE name = ?", [name])
+                else { return nil }
+                return WebhookEvent(
+                    id: try row.id("id"),
+                    webhook: webhook,
+                    secret: try holder.key.open(sealed["sealed"], row: name),
+                    body: row["body"],
+                    attempts: row["attempts"],
+                    created: Moment(milliseconds: row["created"])
+                )
+            }
+        }
+    }
+
+    /// - Parameter again: after what time, `nil`: never.
+    func noteEvent(_ event: WebhookEvent, failure: String?, again: Duration?) async throws {
+        try await write { transaction in
+            let db = transaction.db
+            if let failure, let again {
+                let due = (transaction.now + again).milliseconds
+                try db.update("webhookEvent", id: event.id, ["attempts": event.attempts + 1, "due": due])
+                try db.update("webhook", id: event.webhook.id, ["failure": failure])
+                return
+            }
+            try db.run("DELETE FROM webhookEvent WHERE id = ?", [event.id.text])
+            if let failure {
+                try db.update("webhook", id: event.webhook.id, ["failure": failure])
+            } else {
+                let now = transaction.wall.milliseconds
+                try db.update("webhook", id: event.webhook.id, ["failure": nil, "lastSuccess": now])
+            }
+        }
+    }
+
+    /// What webhooks are sent.
+    struct EventBody: Codable {
+        var id: ControlID
+        /// RFC 3339.
+        var time: String
+        var alarm: ProviderAlarm
+    }
+
+    fileprivate static func makeRoom(for webhook: ControlID, _ db: Database) throws {
+        try db.run(
+            """
+            DELETE FROM webhookEvent WHERE id IN
+                (SELECT id FROM webhookEvent WHERE webhook = ? ORDER BY created DESC LIMIT -1 OFFSET ?)
+            """,
+            [webhook.text, mostEvents - 1]
+        )
+    }
+}
+
+extension Transaction {
+    fileprivate func addEvents(_ alarm: ProviderAlarm, only: ControlID? = nil) throws {
+        for row in try db.rows("SELECT id FROM webhook") {
+            let webhook = try row.id("id")
+            guard only == nil || only == webhook else { continue }
+            let id = ControlID.random()
+            let body = ConfigurationDatabase.EventBody(id: id, time: wall.description, alarm: alarm)
+            try ConfigurationDatabase.makeRoom(for: webhook, db)
+            try db.insert(
+                "webhookEvent",
+                [
+                    "id": id.text, "webhook": webhook.text, "body": try jsonText(body), "created": now.milliseconds,
+                    "due": now.milliseconds,
+                ]
+            )
+        }
+    }
+}
