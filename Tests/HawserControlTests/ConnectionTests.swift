@@ -39,6 +39,20 @@ struct ConnectionTests {
         }
     }
 
+    @Test("says goodbye also while it is coming back, by the gateway that is next")
+    func goodbyeWhileAway() async throws {
+        let connection = world.connection(random: 1)
+        let session = try await connection.whileRunning { [provider] in
+            let status = try await connection.link(1)
+            provider.state.withLock { $0.dead = ["gw1:6180"] }
+            provider.breakStreams()
+            // At a clock that stands still the pause does not end.
+            _ = try await connection.first { if case .away = $0.phase { true } else { false } }
+            return status.session
+        }
+        #expect(provider.state.withLock { $0.closed } == [session])
+    }
+
     @Test("goes through the next gateway when one is dead, also later")
     func gateways() async throws {
         provider.state.withLock { $0.dead = ["gw1:6180"] }

@@ -43,7 +43,8 @@ extension ProviderConnection {
             self.settings = settings
         }
 
-        private var gateway: GatewayAddress { gateways[turn % gateways.count] }
+        /// The one to be tried next, or in use.
+        var gateway: GatewayAddress { gateways[turn % gateways.count] }
 
         mutating func start(now: Duration) -> Action {
             awaySince = now
@@ -140,7 +141,8 @@ extension ProviderConnection {
             return .stop(error)
         }
 
-        private var session: Session? {
+        /// What the provider has open for this machine.
+        var session: Session? {
             switch state {
             case .resuming(let session), .connected(let session): session
             case .pausing(let session): session

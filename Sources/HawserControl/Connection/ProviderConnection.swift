@@ -359,14 +359,15 @@ public actor ProviderConnection {
         Task { for transport in transports { await transport.shutdown() } }
     }
 
-    /// Tells the provider that the session is over, if he can be reached at once, and closes all connections.
+    /// Tells the provider that the session is over, if he can be reached at once, and closes all connections. Also while
+    /// the connection is being taken up again: the provider may be back already, and the session keeps a place and bytes.
     func close() async {
-        if case .connected(let session) = machine.state, let latest {
+        if let session = machine.session, let way = farewellWay {
             var request = ControlRequest.delete(ControlAPI.session(session.id))
             request.token = session.token
             let farewell = request
             await withTaskGroup { group in
-                group.addTask { _ = try? await latest.send(farewell) }
+                group.addTask { _ = try? await way.send(farewell) }
                 group.addTask { try? await self.stopwatch.sleep(Self.longestFarewell) }
                 await group.next()
                 group.cancelAll()
@@ -375,6 +376,11 @@ public actor ProviderConnection {
         for transport in Array(transports.values) + retired { await transport.shutdown() }
         transports = [:]
         retired = []
+    }
+
+    private var farewellWay: (any ControlTransport)? {
+        if case .connected = machine.state { return latest }
+        return try? transport(machine.gateway)
     }
 
     /// A session that nobody closes ends by itself, and so do leases: not worth keeping somebody waiting for long.

@@ -10,7 +10,7 @@ import Testing
 /// A provider's server behind a cloud gateway, as processes.
 struct ProviderBench {
     let directory: TemporaryDirectory
-    private let serverPort: UInt16
+    let serverPort: UInt16
     let gatewayPort: UInt16
     let gatewayServerPort: UInt16
 
@@ -19,12 +19,17 @@ struct ProviderBench {
         serverPort = try Self.freePort()
         gatewayPort = try Self.freePort()
         gatewayServerPort = try Self.freePort()
+        try route(control: serverPort, gatewayServer: gatewayServerPort)
+    }
+
+    /// Where a relay that is started from now on finds the servers.
+    func route(control: UInt16, gatewayServer: UInt16) throws {
         let routes = """
             routes:
               - names: [control.backup.example]
-                backends: ["127.0.0.1:\(serverPort)"]
+                backends: ["127.0.0.1:\(control)"]
               - names: [gs1.backup.example]
-                backends: ["127.0.0.1:\(gatewayServerPort)"]
+                backends: ["127.0.0.1:\(gatewayServer)"]
             """
         try Data(routes.utf8).write(to: directory.url.appending(path: "routes.yaml"))
     }

@@ -1,0 +1,153 @@
+import Foundation
+import HawserTestServer
+import HawserTesting
+import Testing
+
+/// What of a provider fails in the middle of a backup and of a restore, by each way that data can go. The middle is where
+/// the storage sees a certain request: it holds that until the failure has happened, so nothing depends on time.
+@Suite("Failures in the middle", .serialized)
+struct FailureMatrixTests {
+    struct Case: CustomTestStringConvertible, Sendable {
+        var mode: Mode
+        var failure: Failure
+        var moments: [Moment]
+
+        var testDescription: String { "\(failure), \(mode)" }
+
+        static let all = Mode.allCases.flatMap { mode in
+            Failure.all(in: mode).map { (mode, $0) }
+        }.enumerated().map { index, tried in
+            // Each failure at another moment, unless there is time for all of them.
+            let moments = TestScale.isFull ? backupMoments : [backupMoments[index % backupMoments.count]]
+            return Case(mode: tried.0, failure: tried.1, moments: moments)
+        }
+    }
+
+    enum Mode: CaseIterable {
+        case gateway
+        /// Direct mode, with presigned requests.
+        case tickets
+    }
+
+    enum Failure {
+        /// Killed and started again.
+        case relayKilled, serverKilled, gatewayServerKilled
+        /// The storage does not go on for a while, and then does, or breaks the connection.
+        case storageStalls, storageStallsAndBreaks
+        /// The storage does not go on until somebody has lost patience and asks again: a minute each.
+        case storageStallsForLong
+
+        static func all(in mode: Mode) -> [Failure] {
+            [.relayKilled, .serverKilled] + (mode == .gateway ? [.gatewayServerKilled] : [])
+                + [.storageStalls, .storageStallsAndBreaks] + (TestScale.isFull ? [.storageStallsForLong] : [])
+        }
+
+        var killed: ProviderScene.Role? {
+            switch self {
+            case .relayKilled: .relay
+            case .serverKilled: .server
+            case .gatewayServerKilled: .mover
+            case .storageStalls, .storageStallsAndBreaks, .storageStallsForLong: nil
+            }
+        }
+    }
+
+    /// A request at which something happens.
+    struct Moment {
+        var name: String
+        var kind: RequestKind
+        var keys: String
+        var isBefore: Bool = false
+    }
+
+    static let backupMoments: [Moment] = [
+        // A part of the object has arrived.
+        Moment(name: "data", kind: .put, keys: "/packs/d/", isBefore: true),
+        // These are stored, and nobody has been told.
+        Moment(name: "metadata", kind: .put, keys: "/packs/m/"),
+        Moment(name: "snapshot", kind: .put, keys: "/snapshots/"),
+    ]
+    static let restoreMoment = Moment(name: "restore", kind: .get, keys: "/packs/d/", isBefore: true)
+
+    private static let size = 2 << 20
+
+    @Test(
+        "Backups and restores come through, snapshots stay whole, and no byte of the quota is lost",
+        arguments: Case.all
+    )
+    func matrix(_ tried: Case) async throws {
+        let isGateway = tried.mode == .gateway
+        let options = isGateway ? ProviderScene.gatewayMode : ["--access", "tickets"]
+        try await ProviderScene.run(options, hasGatewayServer: isGateway) { scene in
+            if !isGateway { try await scene.system.provider("storage", "check", "main") }
+            try await scene.tenant.hawser("init").expect(0)
+            var generator = SeededGenerator(seed: TestScale.seed)
+            for moment in tried.moments {
+                try Data(generator.bytes(Self.size)).write(
+                    to: URL(filePath: scene.tenant.source + "/file-" + moment.name)
+                )
+                let backup = ["backup", scene.tenant.source, "--json"]
+                try await run(backup, scene, moment, tried.failure).expect(0)
+                // What it has stored is used by the next.
+                scene.storage.resetCounts()
+                try await scene.tenant.backup()
+                #expect(scene.storage.requests.allSatisfy { $0.kind != .put || $0.bytesIn < Self.size })
+            }
+            let restore = ["restore", "latest", "--target", scene.tenant.directory.path + "/target", "--json"]
+            try await run(restore, scene, Self.restoreMoment, tried.failure).expect(0)
+            try await TreeComparison.expectEqual(scene.tenant.source, scene.tenant.restored("target"))
+            try await scene.tenant.hawser("check", "--read-data").expect(0)
+            #expect(try await scene.tenant.snapshots().count == 2 * tried.moments.count)
+            try await expectExactLedger(scene)
+        }
+    }
+
+    /// Runs the tenant's command, and lets the failure happen when the storage sees the request.
+    private func run(
+        _ arguments: [String],
+        _ scene: ProviderScene,
+        _ moment: Moment,
+        _ failure: Failure
+    ) async throws -> CommandResult {
+        let gate = Gate()
+        let (held, broken): (ServerFault.Effect, ServerFault.Effect) =
+            switch (moment.isBefore, moment.kind) {
+            case (true, .put): (.holdRequest(afterBytes: 1 << 20, gate), .cutRequest(afterBytes: 1 << 20))
+            case (true, _): (.holdBody(afterBytes: 100_000, gate), .cutBody(afterBytes: 200_000))
+            case (false, _): (.holdAnswer(gate), .resetAfter)
+            }
+        func fault(_ effect: ServerFault.Effect) -> ServerFault {
+            ServerFault(effect, on: [moment.kind], keys: .containing(moment.keys))
+        }
+        scene.storage.add(fault(held))
+        if failure == .storageStallsAndBreaks { scene.storage.add(fault(broken)) }
+        let command = try scene.tenant.start(arguments)
+        defer {
+            gate.open()
+            command.send(SIGKILL)
+        }
+        try await gate.waitForArrivals(1)
+        if let role = failure.killed {
+            try await scene.end(role, SIGKILL)
+            try await scene.start(role)
+        }
+        if failure != .storageStallsForLong { gate.open() }
+        let result = try await command.result()
+        try scene.storage.verifyAllFired()
+        scene.storage.removeFaults()
+        return result
+    }
+
+    /// When all sessions are over, the books have what is stored, to the byte.
+    private func expectExactLedger(_ scene: ProviderScene) async throws {
+        let sessions = try await scene.system.provider("session", "list", "acme", "--json")
+        #expect(sessions.objects.isEmpty, "\(sessions)")
+        // It looks after ended sessions when it starts, and each minute.
+        try await scene.end(.server, SIGTERM)
+        try await scene.start(.server)
+        while try await scene.ledger().reserved > 0 { try await Task.sleep(for: .milliseconds(100)) }
+        try await scene.system.provider("quota", "reconcile", "acme")
+        let (used, reserved) = try await scene.ledger()
+        #expect(used == scene.storage.bytesStored && reserved == 0)
+    }
+}
