@@ -396,14 +396,15 @@ let package = Package(
             name: "EndToEndTests",
             dependencies: [
                 "CXattr", "HawserCommand", "HawserGatewayCommand", "HawserProviderCommand", "HawserTestServer",
+                "HawserTesting",
             ]
         ),
         // Against a real server, which scripts/test-storage starts; otherwise they say why they don't run.
         .testTarget(
             name: "StorageTests",
             dependencies: [
-                "HawserFormat", "HawserStorage", "HawserS3", "HawserTesting", "EndToEndTests", "HawserCommand",
-                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+                "HawserFormat", "HawserStorage", "HawserS3", "HawserTesting", "HawserTestServer", "EndToEndTests",
+                "HawserCommand", .product(name: "AsyncHTTPClient", package: "async-http-client"),
             ]
         ),
         // Extended attributes, which Swift's Glibc module lacks: for tests only.

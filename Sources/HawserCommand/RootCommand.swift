@@ -21,7 +21,7 @@ struct RootCommand: AsyncParsableCommand {
             FindCommand.self, DiffCommand.self, DumpCommand.self, StatsCommand.self, CheckCommand.self,
             ForgetCommand.self, PruneCommand.self, RepairCommand.self, KeyCommand.self, TagCommand.self,
             CacheCommand.self, StorageCommand.self, UnlockCommand.self, LoginCommand.self, LogoutCommand.self,
-            QuotaCommand.self, SessionsCommand.self, VersionCommand.self,
+            QuotaCommand.self, SessionsCommand.self, CredentialsCommand.self, VersionCommand.self,
         ]
     )
 }

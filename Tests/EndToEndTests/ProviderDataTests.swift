@@ -5,25 +5,6 @@ import Testing
 /// From the tenant's command to the storage and back, by each way that a provider can grant.
 @Suite("Backups at a provider")
 struct ProviderDataTests {
-    private func run(
-        _ access: [String],
-        hasGatewayServer: Bool = false,
-        _ body: (ProviderScene, S3TestServer) async throws -> Void
-    ) async throws {
-        try await withS3TestServer { server in
-            let user = S3TestServer.Configuration.User.test
-            let storage = ProviderScene.Storage(
-                endpoint: server.endpoint,
-                bucket: "hawser",
-                accessKeyID: user.accessKeyID,
-                secret: user.secretAccessKey
-            )
-            try await ProviderScene.run(at: storage, access, hasGatewayServer: hasGatewayServer) {
-                try await body($0, server)
-            }
-        }
-    }
-
     @Test(
         "Direct: the storage's own key, temporary credentials, presigned requests",
         arguments: [
@@ -33,27 +14,26 @@ struct ProviderDataTests {
         ]
     )
     func direct(access: String, role: [String]) async throws {
-        try await run(["--access", access] + role) { scene, storage in
+        try await ProviderScene.run(["--access", access] + role) { scene in
             if access != "shared" { try await scene.system.provider("storage", "check", "main") }
             try await scene.workDay()
             // Everything is below the tenant's folder, and what the books have is what is there.
-            let keys = try #require(storage.keys(in: "hawser"))
+            let keys = try #require(scene.storage.keys(in: "hawser"))
             #expect(Set(keys.map { $0.split(separator: "/").prefix(2).joined(separator: "/") }).count == 1, "\(keys)")
-            #expect(try await scene.used() == storage.bytesStored)
+            #expect(try await scene.used() == scene.storage.bytesStored)
         }
     }
 
     @Test("A tenant restores with access that was exported, while the provider's server is down")
     func exportedAccess() async throws {
         let options = ["--access", "sts", "--sts-principal", "arn:aws:iam::1:user/provider"]
-        try await run(options) { scene, _ in
+        try await ProviderScene.run(options) { scene in
             try await scene.system.provider("storage", "check", "main")
             let tenant = scene.tenant
             try await tenant.hawser("init").expect(0)
             try Data("kept".utf8).write(to: URL(filePath: tenant.source + "/file"))
             try await tenant.backup()
-            scene.server.send(SIGTERM)
-            _ = try await scene.server.result()
+            try await scene.end(.server, SIGTERM)
             let access = try await scene.system.provider(
                 arguments: ["tenant", "export-access", "acme", "main", "--read-only", "--for", "1h"]
             )
@@ -74,7 +54,7 @@ struct ProviderDataTests {
 
     @Test("The quota ends a backup with code 13, and earlier snapshots are whole", arguments: ["shared", "tickets"])
     func quota(access: String) async throws {
-        try await run(["--access", access]) { scene, storage in
+        try await ProviderScene.run(["--access", access]) { scene in
             if access != "shared" { try await scene.system.provider("storage", "check", "main") }
             let tenant = scene.tenant
             try await tenant.hawser("init").expect(0)
@@ -87,7 +67,7 @@ struct ProviderDataTests {
             let full = try await tenant.hawser("backup", tenant.source, "--json")
             full.expect(13)
             #expect(full.message("exit_error")?["reason"] as? String == "quota_exceeded")
-            #expect(storage.bytesStored <= 40 << 20)
+            #expect(scene.storage.bytesStored <= 40 << 20)
             #expect(try await tenant.snapshots().count == 1)
             try await tenant.hawser("check", "--read-data").expect(0)
             try await scene.system.provider("quota", "set", "acme", "main", "500M")
@@ -99,10 +79,9 @@ struct ProviderDataTests {
 
     @Test("Through a gateway server, and from there to direct mode and back as the provider says")
     func gateway() async throws {
-        let options = ["--mode", "gateway", "--gateway-server", "gs1"]
-        try await run(options, hasGatewayServer: true) { scene, storage in
+        try await ProviderScene.run(ProviderScene.gatewayMode, hasGatewayServer: true) { scene in
             try await scene.workDay()
-            #expect(try await scene.used() == storage.bytesStored)
+            #expect(try await scene.used() == scene.storage.bytesStored)
             for change in [["--mode", "direct", "--access", "shared"], ["--access", "provider"]] {
                 try await scene.system.provider(arguments: ["repository", "update", "main"] + change)
                 let name = "target-\(change.count)"
@@ -117,8 +96,7 @@ struct ProviderDataTests {
 
     @Test("The quota holds through a gateway server")
     func gatewayQuota() async throws {
-        let options = ["--mode", "gateway", "--gateway-server", "gs1"]
-        try await run(options, hasGatewayServer: true) { scene, storage in
+        try await ProviderScene.run(ProviderScene.gatewayMode, hasGatewayServer: true) { scene in
             let tenant = scene.tenant
             try await tenant.hawser("init").expect(0)
             try Data("small".utf8).write(to: URL(filePath: tenant.source + "/small"))
@@ -130,7 +108,7 @@ struct ProviderDataTests {
             let full = try await tenant.hawser("backup", tenant.source, "--json")
             full.expect(13)
             #expect(full.message("exit_error")?["reason"] as? String == "quota_exceeded", "\(full)")
-            #expect(storage.bytesStored <= 20 << 20)
+            #expect(scene.storage.bytesStored <= 20 << 20)
             try await tenant.hawser("check", "--read-data").expect(0)
         }
     }

@@ -34,34 +34,18 @@ struct ZeroKnowledgeTests {
         func isFound(in place: Data) -> Bool { forms.contains { !$0.isEmpty && place.range(of: $0) != nil } }
     }
 
-    private func run(_ body: (ProviderScene, S3TestServer) async throws -> Void) async throws {
-        try await withS3TestServer { server in
-            let user = S3TestServer.Configuration.User.test
-            let storage = ProviderScene.Storage(
-                endpoint: server.endpoint,
-                bucket: "hawser",
-                accessKeyID: user.accessKeyID,
-                secret: user.secretAccessKey
-            )
-            let options = ["--mode", "gateway", "--gateway-server", "gs1"]
-            try await ProviderScene.run(at: storage, options, hasGatewayServer: true) { try await body($0, server) }
-        }
-    }
-
     /// Ends the provider's processes.
-    private func places(_ scene: ProviderScene, _ storage: S3TestServer) async throws -> [(String, Data)] {
+    private func places(_ scene: ProviderScene) async throws -> [(String, Data)] {
         var places: [(String, Data)] = []
-        for key in try #require(storage.keys(in: "hawser")) {
-            places.append(("object \(key)", Data(try #require(try await storage.object(key, in: "hawser")))))
+        for key in try #require(scene.storage.keys(in: "hawser")) {
+            places.append(("object \(key)", Data(try #require(try await scene.storage.object(key, in: "hawser")))))
         }
-        let requests = storage.requests.map { request in
+        let requests = scene.storage.requests.map { request in
             request.target + "\n" + request.headers.map { "\($0.key): \($0.value)" }.joined(separator: "\n")
         }
         places.append(("the requests", Data(requests.joined(separator: "\n").utf8)))
-        for (name, process) in [("server", scene.server), ("gateway server", scene.mover), ("relay", scene.relay)] {
-            process?.send(SIGTERM)
-            guard let result = try await process?.result() else { continue }
-            places.append(("what the \(name) said", result.output + result.errors))
+        for (index, result) in try await scene.endAll().enumerated() {
+            places.append(("what process \(index) said", result.output + result.errors))
         }
         let folder = scene.system.directory.path
         for name in try #require(FileManager.default.enumerator(atPath: folder)?.allObjects as? [String]) {
@@ -74,7 +58,7 @@ struct ZeroKnowledgeTests {
 
     @Test("of backups, a restore and a prune in gateway mode: no content, name, length, password or host")
     func nothing() async throws {
-        try await run { scene, storage in
+        try await ProviderScene.run(ProviderScene.gatewayMode, hasGatewayServer: true) { scene in
             let tenant = scene.tenant
             var generator = SystemRandomNumberGenerator()
             let random = Data((0..<1_234_577).map { _ in UInt8.random(in: 0...255, using: &generator) })
@@ -104,7 +88,7 @@ struct ZeroKnowledgeTests {
             for start in stride(from: 0, to: random.count - 24, by: 200_000) {
                 secrets.append(Secret("the content at \(start)", random[start..<start + 24]))
             }
-            let places = try await places(scene, storage)
+            let places = try await places(scene)
             for (name, bytes) in places {
                 for secret in secrets where secret.isFound(in: bytes) {
                     Issue.record("«\(secret.name)» is in \(name)")

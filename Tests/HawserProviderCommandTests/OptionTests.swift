@@ -32,6 +32,8 @@ import Testing
         #expect(OptionalSize(argument: "x") == nil)
         #expect(OptionalCount(argument: "none") != nil)
         #expect(OptionalCount(argument: "0") == nil)
+        #expect(OptionalExport(argument: "none")?.export == nil)
+        #expect(OptionalExport(argument: "read")?.export == .read)
         #expect(OptionalTime(argument: "none")?.time == nil)
         #expect(OptionalTime(argument: "2026-01-31")?.time?.text == "2026-01-31 00:00")
         #expect(OptionalTime(argument: "2026-01-31T12:30:00Z")?.time?.text == "2026-01-31 12:30")
@@ -42,6 +44,7 @@ import Testing
         ["storage", "add", "x", "--kind", "compatible", "--bucket", "b"],
         ["storage", "add", "x", "--kind", "floppy", "--bucket", "b"],
         ["tenant", "update", "x", "--enable", "--disable"],
+        ["repository", "update", "x", "--credential-export", "some"],
         ["subtenant", "update", "x", "y"],
         ["tenant", "remove", "x"],
         ["quota", "set", "x", "y", "much"],

@@ -30,4 +30,6 @@ def start(processes, tools, fast):
     wait_for_port(port, lambda: processes.alive("rclone"))
     endpoint = "http://127.0.0.1:%d" % port
     Client(endpoint, key, secret).call("PUT", "/backup")
-    return {"HAWSER_STORAGE_ENDPOINT": endpoint, "AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret}
+    return {"HAWSER_STORAGE_ENDPOINT": endpoint, "AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret,
+            # The program itself, which is also a client.
+            "HAWSER_STORAGE_RCLONE": rclone}

@@ -108,14 +108,7 @@ struct ProviderWayOpener: Sendable {
                 let credentials = grant.credentials, let session
             else { throw ProviderStore.changed }
             generation.saw(credentials.generation)
-            return CredentialVault.Delivery(
-                credentials: SealedS3Credentials(
-                    encapsulatedKey: credentials.encapsulatedKey,
-                    ciphertext: credentials.ciphertext
-                ),
-                info: Data(session.text.utf8),
-                expiresIn: credentials.expiresIn.map { .seconds(max(0, min($0, 1 << 40))) }
-            )
+            return CredentialVault.Delivery(credentials, session: session)
         }
     }
 
@@ -135,6 +128,20 @@ struct ProviderWayOpener: Sendable {
 
     private static func unusable(_ why: String) -> HawserError {
         HawserError(.unsupported, "The provider's grant can't be used, \(why): this program may be too old for it.")
+    }
+}
+
+extension CredentialVault.Delivery {
+    /// As a grant brings them.
+    init(_ credentials: SealedCredentials, session: ControlID) {
+        self.init(
+            credentials: SealedS3Credentials(
+                encapsulatedKey: credentials.encapsulatedKey,
+                ciphertext: credentials.ciphertext
+            ),
+            info: Data(session.text.utf8),
+            expiresIn: credentials.expiresIn.map { .seconds(max(0, min($0, 1 << 40))) }
+        )
     }
 }
 

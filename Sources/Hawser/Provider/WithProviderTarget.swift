@@ -93,7 +93,7 @@ extension ProviderStore {
 
 extension SessionState {
     /// - Throws: `notFound`, naming those that there are; `invalidArgument` when there are several and none was named.
-    fileprivate func repository(called name: String?) throws -> RepositoryState {
+    func repository(called name: String?) throws -> RepositoryState {
         let names = repositories.map(\.name).joined(separator: ", ")
         guard let name else {
             guard let only = repositories.first else {

@@ -36,22 +36,33 @@ struct ProviderOptions: ParsableArguments {
         _ purpose: Purpose,
         _ body: @escaping @Sendable (ProviderConnection, ProviderProfile) async throws -> Result
     ) async throws -> Result {
-        let folder = try Self.folder()
-        let name = try profileName(in: folder)
-        let profile = try asUsage { try folder.read(name) }
-        let key = try await profile.key.deviceKey(environment: { Environment.value($0) })
+        let access = try await Self.access(profileName(in: Self.folder()))
         return try await withProviderConnection(
-            profile,
-            key: key,
+            access.profile,
+            key: access.key,
             purpose: purpose,
             agent: HawserVersion.text,
-            onProfileChange: { await Self.keep($0, as: name, in: folder) },
-            { try await body($0, profile) }
+            onProfileChange: access.keep,
+            { try await body($0, access.profile) }
         )
     }
 
-    /// Writes down what is new of a provider, for the next time.
-    static func keep(_ profile: ProviderProfile, as name: String, in folder: ProfileFolder) async {
+    /// What a session with a provider takes.
+    struct Access {
+        var profile: ProviderProfile
+        var key: DeviceKey
+        /// Writes down what is new of the provider, for the next time.
+        var keep: @Sendable (ProviderProfile) async -> Void
+    }
+
+    static func access(_ name: String) async throws -> Access {
+        let folder = try folder()
+        let profile = try asUsage { try folder.read(name) }
+        let key = try await profile.key.deviceKey(environment: { Environment.value($0) })
+        return Access(profile: profile, key: key) { await keep($0, as: name, in: folder) }
+    }
+
+    private static func keep(_ profile: ProviderProfile, as name: String, in folder: ProfileFolder) async {
         do {
             try await BlockingExecutor.shared.run { () throws in try folder.write(profile, as: name) }
         } catch {

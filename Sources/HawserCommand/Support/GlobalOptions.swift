@@ -124,15 +124,14 @@ struct RepositoryOptions: ParsableArguments {
         _ purpose: Purpose,
         _ body: @escaping @Sendable (TargetDataMover) async throws -> Result
     ) async throws -> Result {
-        let folder = try ProviderOptions.folder()
-        let profile = try asUsage { try folder.read(provider.profile) }
+        let access = try await ProviderOptions.access(provider.profile)
         return try await withProviderTarget(
-            profile,
-            key: try await profile.key.deviceKey(environment: { Environment.value($0) }),
+            access.profile,
+            key: access.key,
             repository: provider.repository,
             purpose: purpose,
             agent: HawserVersion.text,
-            onProfileChange: { await ProviderOptions.keep($0, as: provider.profile, in: folder) },
+            onProfileChange: access.keep,
             layers: { try layered($0) },
             body
         )

@@ -11,11 +11,14 @@ public struct GrantRequest: Codable, Sendable {
     public var vaultKey: Data?
     /// The way that just failed, when the tenant asks for the other one.
     public var avoid: ConnectionMode?
+    /// Whether the credentials will leave the vault for another program: the provider can refuse that, and logs it.
+    public var export: Bool?
 
-    public init(purpose: Purpose, vaultKey: Data? = nil, avoid: ConnectionMode? = nil) {
+    public init(purpose: Purpose, vaultKey: Data? = nil, avoid: ConnectionMode? = nil, export: Bool? = nil) {
         self.purpose = purpose
         self.vaultKey = vaultKey
         self.avoid = avoid
+        self.export = export
     }
 }
 
@@ -64,6 +67,9 @@ public struct Grant: Codable, Sendable {
     public var storage: Storage?
     /// With `tickets` they are for reading only, and may be missing: then reading needs tickets too, and the provider lists.
     public var credentials: SealedCredentials?
+    /// The credentials are for another program, and the provider has logged that. A server that does not know of exports
+    /// does not say so; then they must not leave the vault.
+    public var exported: Bool?
     /// In gateway mode: the server name of the gateway server.
     public var gatewayServer: String?
     /// What the gateway server takes (``GatewayAPI``), for as long as the session lives and it serves it; when it answers
@@ -79,6 +85,7 @@ public struct Grant: Codable, Sendable {
         access: AccessPermissions? = nil,
         storage: Storage? = nil,
         credentials: SealedCredentials? = nil,
+        exported: Bool? = nil,
         gatewayServer: String? = nil,
         gatewayToken: String? = nil
     ) {
@@ -90,6 +97,7 @@ public struct Grant: Codable, Sendable {
         self.access = access
         self.storage = storage
         self.credentials = credentials
+        self.exported = exported
         self.gatewayServer = gatewayServer
         self.gatewayToken = gatewayToken
     }

@@ -35,7 +35,7 @@ public enum JSONValue: Hashable, Sendable {
         case .null: bytes += "null".utf8
         case .bool(let value): bytes += value ? "true".utf8 : "false".utf8
         case .number(let digits): bytes += digits.utf8
-        case .string(let text): Self.append(text, to: &bytes)
+        case .string(let text): Self.append(text: text.utf8, to: &bytes)
         case .array(let elements):
             bytes.append(UInt8(ascii: "["))
             for (index, element) in elements.enumerated() {
@@ -47,7 +47,7 @@ public enum JSONValue: Hashable, Sendable {
             bytes.append(UInt8(ascii: "{"))
             for (index, field) in object.fields.enumerated() {
                 if index > 0 { bytes.append(UInt8(ascii: ",")) }
-                Self.append(field.name, to: &bytes)
+                Self.append(text: field.name.utf8, to: &bytes)
                 bytes.append(UInt8(ascii: ":"))
                 field.value.append(to: &bytes)
             }
@@ -55,9 +55,12 @@ public enum JSONValue: Hashable, Sendable {
         }
     }
 
-    private static func append(_ text: String, to bytes: inout [UInt8]) {
+    /// Writes a string of JSON, in its quotes: for text that must not lie in a `String`.
+    ///
+    /// - Parameter text: UTF-8.
+    public static func append(text: some Sequence<UInt8>, to bytes: inout [UInt8]) {
         bytes.append(UInt8(ascii: "\""))
-        for byte in text.utf8 {
+        for byte in text {
             switch byte {
             case UInt8(ascii: "\""): bytes += "\\\"".utf8
             case UInt8(ascii: "\\"): bytes += "\\\\".utf8

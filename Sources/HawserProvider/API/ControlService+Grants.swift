@@ -42,7 +42,9 @@ extension ControlService {
                 isBucketShared: repository.settings.access == .shared
                     ? try await isShared(storage, with: session.tenant) : false,
                 acceptsSharedBucket: repository.settings.acceptsSharedBucket,
-                issuers: storage.settings.issuers
+                issuers: storage.settings.issuers,
+                exports: request.export ?? false,
+                credentialExport: repository.settings.credentialExport
             )
         )
         switch decision {
@@ -56,7 +58,7 @@ extension ControlService {
                 "Way granted",
                 metadata: [
                     "session": "\(session.id)", "repository": "\(id)", "purpose": "\(request.purpose)",
-                    "mode": "direct", "access": "\(access.rawValue)",
+                    "mode": "direct", "access": "\(access.rawValue)", "export": "\(request.export ?? false)",
                 ]
             )
             return Grant(
@@ -71,7 +73,8 @@ extension ControlService {
                 ),
                 access: AccessPermissions(rawValue: access.rawValue),
                 storage: Grant.Storage(storage.settings),
-                credentials: try await credentials(access, session, request, storage, account)
+                credentials: try await credentials(access, session, request, storage, account),
+                exported: request.export
             )
         case .gateway(_, let reason):
             guard
@@ -115,6 +118,7 @@ extension ControlService {
         }
         let issued: CredentialIssuer.Issued
         switch access {
+        case .sts where request.export ?? false: issued = try await export(session, request.purpose, storage, account)
         case .shared: issued = try await issuer.shared(storage, folder: account.own)
         case .sts: issued = try await issuer.temporary(storage, folder: account, purpose: request.purpose)
         case .tickets: issued = try await issuer.temporary(storage, folder: account, purpose: .restore)
@@ -131,6 +135,25 @@ extension ControlService {
             ciphertext: sealed.ciphertext,
             expiresIn: issued.expiresIn.map { Int($0 / .seconds(1)) }
         )
+    }
+
+    /// Durably logged before they leave.
+    private func export(
+        _ session: SessionRecord,
+        _ purpose: Purpose,
+        _ storage: StorageRecord,
+        _ account: Account
+    ) async throws -> CredentialIssuer.Issued {
+        let issued = try await issuer.exported(storage, folder: account.own, purpose: purpose)
+        let end = issued.expiresIn.map { "\(database.clock.wall + $0)" } ?? "without an end"
+        try await database.note(
+            "credential.export",
+            subject: account.own.id.text,
+            // The key's id, not its secret: the storage's own log names it too.
+            detail: "\(purpose) \(issued.credentials.accessKeyID) until \(end)",
+            actor: session.device.text
+        )
+        return issued
     }
 
     /// The repository's gateway servers that have joined, and of them those that are connected, in another order each time.

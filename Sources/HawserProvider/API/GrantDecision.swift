@@ -38,6 +38,9 @@ enum GrantDecision: Equatable, Sendable {
         var acceptsSharedBucket: Bool
         /// What this server can issue.
         var issuers: Set<Access>
+        /// Whether the credentials are for another program than the vault's, and which may be.
+        var exports = false
+        var credentialExport: CredentialExport?
     }
 
     init(_ inputs: Inputs) {
@@ -93,6 +96,7 @@ enum GrantDecision: Equatable, Sendable {
     }
 
     private static func objection(to access: Access, _ inputs: Inputs) -> ControlProblem? {
+        if inputs.exports { return objection(toExport: access, inputs) }
         guard access == .shared, inputs.isBucketShared, !inputs.acceptsSharedBucket else { return nil }
         return ControlProblem(
             .accessDenied,
@@ -101,7 +105,47 @@ enum GrantDecision: Equatable, Sendable {
         )
     }
 
+    private static func objection(toExport access: Access, _ inputs: Inputs) -> ControlProblem? {
+        switch access {
+        case .sts:
+            switch inputs.credentialExport {
+            case .all: return nil
+            case .read where inputs.purpose.isReadOnly: return nil
+            case .read:
+                return ControlProblem(
+                    .accessDenied,
+                    "The provider lets other programs read in this repository, and no more. Ask for restore."
+                )
+            case nil:
+                return ControlProblem(
+                    .accessDenied,
+                    "The provider does not let credentials of this repository out to other programs. He would have to "
+                        + "allow it (`repository update --credential-export read`)."
+                )
+            }
+        case .shared:
+            return ControlProblem(
+                .accessDenied,
+                "What this repository is reached with is the provider's own key of the storage: it is not handed to "
+                    + "other programs. They need a repository with temporary credentials (access `sts`)."
+            )
+        case .tickets, .sas:
+            return noExport("the provider signs each request by itself")
+        }
+    }
+
+    private static func noExport(_ reason: String) -> ControlProblem {
+        ControlProblem(
+            .unsupported,
+            "There are no credentials of this repository that other programs could use: \(reason). They need a repository "
+                + "that is reached directly, with temporary credentials (access `sts`)."
+        )
+    }
+
     private static func gateway(_ inputs: Inputs, _ reason: String) -> GrantDecision {
+        guard !inputs.exports else {
+            return .refused(noExport("data goes through a gateway server (\(reason))"))
+        }
         guard inputs.avoid != .gateway else {
             return .refused(
                 ControlProblem(

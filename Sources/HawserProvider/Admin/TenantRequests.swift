@@ -303,7 +303,7 @@ public struct TenantExportAccess: AdminRequest {
         )
         let end = database.clock.wall + life
         try await database.note(
-            "credential.export",
+            "tenant.exportAccess",
             subject: tenant.name,
             detail: "\(folder.id) until \(end)",
             actor: service.actor

@@ -102,10 +102,7 @@ extension Transaction {
     /// - Parameter subtenant: `nil`: also all of the tenant's subtenants.
     func revokeCredentials(tenant: ControlID, subtenant: ControlID?) throws {
         try db.run(
-            """
-            UPDATE folder SET mustRevoke = 1 WHERE tenant = ?1 AND (?2 IS NULL OR subtenant = ?2)
-                AND EXISTS (SELECT 1 FROM credential WHERE folder = folder.id)
-            """,
+            "UPDATE folder SET mustRevoke = 1 WHERE tenant = ?1 AND (?2 IS NULL OR subtenant = ?2)",
             [tenant.text, subtenant?.text]
         )
     }

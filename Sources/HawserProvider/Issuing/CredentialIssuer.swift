@@ -24,7 +24,7 @@ final class CredentialIssuer: Sendable {
 
     /// What may be left, at most, before they are made anew: a day bridges what a server can be away for.
     private static let longestLead = Duration.seconds(86_400)
-    /// Near the limit of the quota credentials live for an hour, so that an end of it is felt soon.
+    /// Seconds: near the limit of the quota, so that an end of it is felt soon, and in the hands of other programs.
     private static let shortLife = 3600
     // Amazon's and Ceph's least, and the longest that both let a role's sessions be.
     private static let leastLife = 900
@@ -89,6 +89,22 @@ final class CredentialIssuer: Sendable {
             lifetime: life
         )
         return Issued(credentials: credentials, generation: record.generation, expiresIn: life)
+    }
+
+    /// For other programs than the tenant's vault: never those that a vault has, so that what the storage logs of their key
+    /// belongs to one entry of the audit log; and for an hour, because nobody can take them back.
+    func exported(_ storage: StorageRecord, folder: FolderRecord, purpose: Purpose) async throws -> Issued {
+        let (credentials, life) = try await assume(
+            storage,
+            FolderPolicy(folder, in: storage.settings),
+            .purpose(purpose),
+            atMost: Self.shortLife
+        )
+        return Issued(
+            credentials: credentials,
+            generation: try await database.credentialsGeneration(folder: folder.id),
+            expiresIn: life
+        )
     }
 
     /// What signs uploads into the folder: temporary credentials that can do nothing else, or where the storage makes none

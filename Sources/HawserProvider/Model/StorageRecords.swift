@@ -114,6 +114,8 @@ public struct RepositorySettings: Codable, Sendable, Hashable {
     public var acceptsSharedBucket: Bool
     /// Deleted objects are kept so long; 0: not at all.
     public var insiderProtectionDays: Int
+    /// What tenants may hand to other programs; `nil`: nothing.
+    public var credentialExport: CredentialExport?
 
     public init(
         mode: ConnectionMode = .direct,
@@ -121,7 +123,8 @@ public struct RepositorySettings: Codable, Sendable, Hashable {
         gatewayServers: [String] = [],
         fallback: Grant.Fallback = .gateway,
         acceptsSharedBucket: Bool = false,
-        insiderProtectionDays: Int = 0
+        insiderProtectionDays: Int = 0,
+        credentialExport: CredentialExport? = nil
     ) {
         self.mode = mode
         self.access = access
@@ -129,7 +132,16 @@ public struct RepositorySettings: Codable, Sendable, Hashable {
         self.fallback = fallback
         self.acceptsSharedBucket = acceptsSharedBucket
         self.insiderProtectionDays = insiderProtectionDays
+        self.credentialExport = credentialExport
     }
+}
+
+/// Temporary credentials that may leave a tenant's vault for other programs.
+public enum CredentialExport: String, Codable, Sendable {
+    /// Those that only read.
+    case read
+    /// Those of every purpose.
+    case all
 }
 
 /// What one tenant or subtenant has in one repository: a folder of the storage, a quota, and the ledger's sums.

@@ -47,7 +47,7 @@ struct RepositoryListCommand: AsyncParsableCommand {
         try Output.show(
             repositories,
             options,
-            ["NAME", "STORAGE", "MODE", "ACCESS", "GATEWAY SERVERS", "INSIDER PROTECTION"],
+            ["NAME", "STORAGE", "MODE", "ACCESS", "GATEWAY SERVERS", "INSIDER PROTECTION", "EXPORT"],
             repositories.map { repository in
                 let settings = repository.settings
                 return [
@@ -55,6 +55,7 @@ struct RepositoryListCommand: AsyncParsableCommand {
                     settings.access.rawValue,
                     settings.gatewayServers.isEmpty ? "-" : settings.gatewayServers.joined(separator: ", "),
                     settings.insiderProtectionDays == 0 ? "-" : "\(settings.insiderProtectionDays) days",
+                    settings.credentialExport?.rawValue ?? "-",
                 ]
             }
         )

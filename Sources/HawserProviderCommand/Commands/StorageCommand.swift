@@ -154,6 +154,14 @@ struct RepositoryFields: ParsableArguments {
     @Option(help: ArgumentHelp("Keep deleted objects for so many days. (default: 0)", valueName: "days"))
     var insiderProtection: Int?
 
+    @Option(
+        help: ArgumentHelp(
+            "none, read or all: which temporary credentials tenants may hand to other programs. (default: none)",
+            valueName: "which"
+        )
+    )
+    var credentialExport: OptionalExport?
+
     func apply(to settings: inout RepositorySettings) {
         if let mode { settings.mode = mode }
         if let access { settings.access = access }
@@ -161,6 +169,7 @@ struct RepositoryFields: ParsableArguments {
         if let fallback { settings.fallback = fallback }
         if acceptSharedBucket { settings.acceptsSharedBucket = true }
         if let insiderProtection { settings.insiderProtectionDays = insiderProtection }
+        if let credentialExport { settings.credentialExport = credentialExport.export }
     }
 }
 

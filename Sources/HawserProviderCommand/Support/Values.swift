@@ -43,6 +43,17 @@ struct OptionalTime: ExpressibleByArgument {
     }
 }
 
+/// Which credentials may be exported, or `none`.
+struct OptionalExport: ExpressibleByArgument {
+    var export: CredentialExport?
+
+    init?(argument: String) {
+        if argument == "none" { return }
+        guard let export = CredentialExport(rawValue: argument) else { return nil }
+        self.export = export
+    }
+}
+
 enum SecretInput {
     /// A secret is never an argument: those can be seen by everybody on the machine.
     ///

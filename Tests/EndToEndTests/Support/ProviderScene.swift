@@ -1,31 +1,78 @@
 import Foundation
+import HawserTestServer
+import Synchronization
 import Testing
 
 /// A provider's server behind a cloud gateway, and a tenant's machine that has logged in, all as processes; the storage is
 /// there already.
-struct ProviderScene {
+final class ProviderScene: Sendable {
     /// A bucket, and the key that the provider has for it.
-    struct Storage {
+    struct Storage: Sendable {
         var endpoint: String
         var bucket: String
         var accessKeyID: String
         var secret: String
     }
 
+    /// The provider's processes.
+    enum Role: CaseIterable {
+        case server, relay
+        /// The gateway server `gs1`.
+        case mover
+    }
+
     let system: ProviderBench
     let tenant: Workbench
-    let server: RunningCommand
-    let relay: RunningCommand
-    /// The gateway server.
-    let mover: RunningCommand?
+    private let testServer: S3TestServer?
+    private let processes = Mutex<[Role: RunningCommand]>([:])
+    /// What those said that have ended.
+    private let ended = Mutex<[CommandResult]>([])
+    /// What no server may have in its log.
+    private let secrets: Mutex<[String]>
 
+    /// Options of `storage add` for a repository whose data goes through the gateway server.
+    static let gatewayMode = ["--mode", "gateway", "--gateway-server", "gs1"]
+
+    private init(_ system: ProviderBench, _ tenant: Workbench, _ testServer: S3TestServer?, secret: String) {
+        self.system = system
+        self.tenant = tenant
+        self.testServer = testServer
+        secrets = Mutex([secret])
+    }
+
+    /// Where it is the test server.
+    var storage: S3TestServer {
+        guard let testServer else { fatalError("This scene has another storage.") }
+        return testServer
+    }
+
+    /// With the test server as its storage.
+    ///
     /// - Parameters:
     ///   - access: options of `storage add`.
     ///   - hasGatewayServer: whether there is `gs1`.
     static func run(
+        _ access: [String],
+        hasGatewayServer: Bool = false,
+        _ body: (ProviderScene) async throws -> Void
+    ) async throws {
+        try await withS3TestServer { server in
+            let user = S3TestServer.Configuration.User.test
+            let storage = Storage(
+                endpoint: server.endpoint,
+                bucket: "hawser",
+                accessKeyID: user.accessKeyID,
+                secret: user.secretAccessKey
+            )
+            try await run(at: storage, access, hasGatewayServer: hasGatewayServer, testServer: server, body)
+        }
+    }
+
+    static func run(
         at storage: Storage,
         _ access: [String],
         hasGatewayServer: Bool = false,
+        testServer: S3TestServer? = nil,
         _ body: (ProviderScene) async throws -> Void
     ) async throws {
         let system = try ProviderBench()
@@ -42,61 +89,75 @@ struct ProviderScene {
             ] + access,
             input: Data("\(storage.secret)\n".utf8)
         )
-        try await system.provider(
-            "gateway",
-            "add",
-            "g1",
-            "--kind",
-            "relay",
-            "--address",
-            "127.0.0.1:\(system.gatewayPort)"
-        )
+        let relay = "127.0.0.1:\(system.gatewayPort)"
+        try await system.provider("gateway", "add", "g1", "--kind", "relay", "--address", relay)
         try await system.provider("tenant", "add", "acme")
         try await system.provider("quota", "set", "acme", "main", "500M")
-        let server = try system.startServer()
-        let relay = try system.startGateway()
-        try await system.waitUntilServing()
-        let scene = ProviderScene(
-            system: system,
-            tenant: tenant,
-            server: server,
-            relay: relay,
-            mover: hasGatewayServer ? try await startMover(system) : nil
-        )
-        defer { for process in [server, relay, scene.mover] { process?.send(SIGKILL) } }
-        let code = try await system.provider("tenant", "join-code", "acme", "--json")
-        let join = try #require(code.objects.first?["joinString"] as? String, "\(code)")
-        try await tenant.hawser("login", join, "--name", "office", "--device", "laptop").expect(0)
+        let scene = ProviderScene(system, tenant, testServer, secret: storage.secret)
+        defer { for process in scene.processes.withLock({ $0.values }) { process.send(SIGKILL) } }
         do {
+            try await scene.start(.server)
+            try await scene.start(.relay)
+            if hasGatewayServer { try await scene.joinGatewayServer() }
+            let code = try await system.provider("tenant", "join-code", "acme", "--json")
+            let join = try #require(code.objects.first?["joinString"] as? String, "\(code)")
+            try await tenant.hawser("login", join, "--name", "office", "--device", "laptop").expect(0)
             try await body(scene)
         } catch {
-            for process in [scene.mover, server].compactMap({ $0 }) {
-                process.send(SIGTERM)
-                print(try await process.result())
-            }
+            for result in try await scene.endAll() { print(result) }
             throw error
         }
-        for process in [scene.mover, server].compactMap({ $0 }) {
-            process.send(SIGTERM)
-            let ended = try await process.result()
-            ended.expect(0)
+        for result in try await scene.endAll() {
+            if result.end != .signal(SIGKILL) { result.expect(0) }
             // The provider learns nothing, and tells nothing of what he knows.
-            #expect(!ended.allText.contains(storage.secret) && !ended.allText.contains("file-"))
+            #expect(!scene.isSecret(in: result.allText) && !result.allText.contains("file-"))
         }
     }
 
-    private static func startMover(_ system: ProviderBench) async throws -> RunningCommand {
+    private func joinGatewayServer() async throws {
+        let address = "127.0.0.1:\(system.gatewayServerPort)"
         let added = try await system.provider(
-            arguments: [
-                "gateway", "add", "gs1", "--kind", "server", "--address", "127.0.0.1:\(system.gatewayServerPort)",
-                "--json",
-            ]
+            arguments: ["gateway", "add", "gs1", "--kind", "server", "--address", address, "--json"]
         )
         try await system.join(try #require(added.objects.first?["joinString"] as? String, "\(added)")).expect(0)
-        let mover = try system.startGatewayServer()
-        try await system.wait(for: [system.gatewayServerPort])
-        return mover
+        try await start(.mover)
     }
+
+    // MARK: Processes
+
+    /// Until it takes connections.
+    func start(_ role: Role) async throws {
+        let (process, port) =
+            switch role {
+            case .server: (try system.startServer(), system.serverPort)
+            case .relay: (try system.startGateway(), system.gatewayPort)
+            case .mover: (try system.startGatewayServer(), system.gatewayServerPort)
+            }
+        processes.withLock { $0[role] = process }
+        try await system.wait(for: [port])
+    }
+
+    /// Until it has ended.
+    func end(_ role: Role, _ signal: Int32) async throws {
+        guard let process = processes.withLock({ $0.removeValue(forKey: role) }) else { return }
+        process.send(signal)
+        let result = try await process.result()
+        ended.withLock { $0.append(result) }
+    }
+
+    /// - Returns: what all that ever ran said.
+    @discardableResult
+    func endAll() async throws -> [CommandResult] {
+        // In an order in which each can say goodbye to the next.
+        for role in [Role.mover, .server, .relay] { try await end(role, SIGTERM) }
+        return ended.withLock { $0 }
+    }
+
+    func addSecret(_ text: String) { secrets.withLock { $0.append(text) } }
+
+    func isSecret(in text: String) -> Bool { secrets.withLock { $0.contains { text.contains($0) } } }
+
+    // MARK: Work
 
     /// Makes a repository, backs up twice, checks, restores and compares; removes a snapshot and prunes.
     func workDay() async throws {
@@ -117,11 +178,49 @@ struct ProviderScene {
         try await tenant.hawser("key", "list").expect(0)
     }
 
-    /// Bytes, as the provider's books have them.
+    /// Bytes, as the tenant is told.
     func used() async throws -> Int {
         let quota = try await tenant.hawser("quota", "--json")
         quota.expect(0)
         let repositories = try #require(quota.message("quota")?["repositories"] as? [[String: Any]], "\(quota)")
         return try #require(repositories.first?["used"] as? Int)
+    }
+
+    /// Bytes, as the provider's books have them.
+    func ledger() async throws -> (used: Int, reserved: Int) {
+        let quota = try await system.provider("quota", "show", "acme", "--json")
+        let folder = try #require(quota.objects.first?["folder"] as? [String: Any], "\(quota)")
+        return (try #require(folder["committed"] as? Int), try #require(folder["reserved"] as? Int))
+    }
+}
+
+/// For tests of what other programs get.
+extension ProviderScene {
+    /// Options of a storage with temporary credentials; `storage check` is not done yet.
+    static func exporting(_ allowed: String) -> [String] {
+        ["--access", "sts", "--sts-role", "arn:aws:iam::1:role/tenants", "--credential-export", allowed]
+    }
+
+    /// A repository with one snapshot of one file.
+    func backUp(_ name: String) async throws {
+        try await system.provider("storage", "check", "main")
+        try await tenant.hawser("init").expect(0)
+        try Data(name.utf8).write(to: URL(filePath: tenant.source + "/" + name))
+        try await tenant.backup()
+    }
+
+    /// The tenant's, while nobody else has stored anything but in `neighbour`.
+    func folder() throws -> String {
+        let keys = try #require(storage.keys(in: "hawser"))
+        let key = try #require(keys.first { !$0.hasSuffix("neighbours") })
+        return key.split(separator: "/").prefix(2).joined(separator: "/") + "/"
+    }
+
+    /// A folder of the same repository that is not the tenant's, with an object.
+    func neighbour() async throws -> String {
+        let repository = try #require(try folder().split(separator: "/").first)
+        let folder = "\(repository)/0123456789abcdef0123456789abcdef/"
+        try await storage.store(folder + "neighbours", Array("secret".utf8), in: "hawser")
+        return folder
     }
 }

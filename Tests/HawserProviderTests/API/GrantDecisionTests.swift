@@ -106,6 +106,47 @@ import Testing
         #expect(refusal(none) == "no_way")
     }
 
+    @Test func whatGoesToOtherProgramsIsForTheProviderToSay() {
+        var export = inputs(.direct, .compatible, .sts)
+        export.exports = true
+        let rows: [(CredentialExport?, Purpose, isGranted: Bool)] = [
+            (nil, .restore, false), (nil, .full, false), (.read, .restore, true), (.read, .check, true),
+            (.read, .backup, false), (.read, .full, false), (.all, .restore, true), (.all, .full, true),
+        ]
+        for (allowed, purpose, isGranted) in rows {
+            (export.credentialExport, export.purpose) = (allowed, purpose)
+            #expect(access(export) == (isGranted ? .sts : nil), "\(allowed?.rawValue ?? "none") \(purpose)")
+            #expect(refusal(export) == (isGranted ? nil : "access_denied"))
+        }
+        export.hasInsiderProtection = true
+        #expect(refusal(export) == "access_denied")
+    }
+
+    @Test(arguments: ConnectionMode.allCases, StorageKind.allCases)
+    func onlyTemporaryCredentialsAreExported(_ mode: ConnectionMode, _ kind: StorageKind) {
+        for permissions in AccessPermissions.allCases {
+            var export = inputs(mode, kind, permissions)
+            let own = access(export)
+            (export.exports, export.credentialExport) = (true, .all)
+            #expect(access(export) == (own == .sts ? .sts : nil))
+            // The provider's own key is refused, whatever he has accepted; elsewhere there is nothing.
+            export.acceptsSharedBucket = true
+            #expect(refusal(export) == (own == .sts ? nil : own == .shared ? "access_denied" : "unsupported"))
+        }
+    }
+
+    @Test func anExportTakesNoOtherWay() {
+        var export = inputs(.direct, .compatible, .sts)
+        (export.exports, export.credentialExport) = (true, .all)
+        export.avoid = .direct
+        #expect(refusal(export) == "unsupported")
+        export.avoid = nil
+        export.issuers = []
+        #expect(refusal(export) == "unsupported")
+        export.gatewayServers = []
+        #expect(refusal(export) == "unsupported")
+    }
+
     @Test func aTenantChangesToTheGatewayWhereTheProviderLetsIt() {
         var failed = inputs(.direct, .compatible, .sts)
         failed.avoid = .direct

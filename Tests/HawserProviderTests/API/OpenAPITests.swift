@@ -198,7 +198,8 @@ import Yams
                 SessionEvent.changeMode(repository: id, mode: .direct), SessionEvent.reconnect(after: 1),
             ],
             "GrantRequest": [
-                GrantRequest(purpose: .backup, vaultKey: Data(), avoid: .direct), GrantRequest(purpose: .backup),
+                GrantRequest(purpose: .backup, vaultKey: Data(), avoid: .direct, export: true),
+                GrantRequest(purpose: .backup),
             ],
             "Grant": [
                 Grant(
@@ -210,6 +211,7 @@ import Yams
                     access: .sts,
                     storage: storage,
                     credentials: sealed,
+                    exported: true,
                     gatewayServer: "",
                     gatewayToken: ""
                 ),

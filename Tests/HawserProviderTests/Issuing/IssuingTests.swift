@@ -177,7 +177,7 @@ struct IssuingTests {
             #expect(try await status("DELETE", path + key, credentials, storage) == 403)
             let neighbour = try await stored.path(stored.tenant("neighbour"))
             #expect(try await status("GET", neighbour + "x", credentials, storage) == 403)
-            let log = try await stored.provider.database.auditEntries(limit: 10, action: "credential.export")
+            let log = try await stored.provider.database.auditEntries(limit: 10, action: "tenant.exportAccess")
             #expect(log.count == 1 && log.first?.subject == "tenant")
             for seconds in [0, 899, 1_209_601, Int.max] {
                 await expectError(.invalidArgument) {
