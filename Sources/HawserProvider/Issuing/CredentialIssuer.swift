@@ -29,6 +29,8 @@ final class CredentialIssuer: Sendable {
     // Amazon's and Ceph's least, and the longest that both let a role's sessions be.
     private static let leastLife = 900
     private static let longestOfRole = Duration.seconds(43_200)
+    // Of several gateways of a storage some may hear of it a moment later.
+    private static let pausesForNewRole: [Duration] = [.milliseconds(250), .milliseconds(500), .seconds(1)]
 
     private let database: ConfigurationDatabase
     private let logger: Logger
@@ -155,6 +157,7 @@ final class CredentialIssuer: Sendable {
         return try await HTTPClient.withHTTPClient(configuration: .init(configuration)) { client in
             let role = try await role(storage, folder, rights.role, owner, client)
             let client = STSClient(endpoint, client: client)
+            var pauses = role.isNew ? Self.pausesForNewRole[...] : []
             while true {
                 let request = AssumeRoleRequest(
                     roleARN: role.arn,
@@ -178,6 +181,8 @@ final class CredentialIssuer: Sendable {
                         "The storage grants credentials for a shorter time only",
                         metadata: ["storage": "\(storage.id)", "seconds": "\(seconds)"]
                     )
+                } catch let error as HawserError where error.code == .accessDenied && !pauses.isEmpty {
+                    try await Task.sleep(for: pauses.removeFirst())
                 } catch {
                     // Somebody may have removed it: the next time it is made again.
                     _ = roles.withLock { $0.removeValue(forKey: rights.role.name(folder.id)) }
@@ -201,12 +206,12 @@ final class CredentialIssuer: Sendable {
         _ role: FolderRole,
         _ owner: StaticCredentials,
         _ client: HTTPClient
-    ) async throws -> (arn: String, referer: String?) {
+    ) async throws -> (arn: String, referer: String?, isNew: Bool) {
         let sts = try tokens(storage)
-        guard let principal = sts.principal else { return (sts.roleARN ?? "", nil) }
+        guard let principal = sts.principal else { return (sts.roleARN ?? "", nil, false) }
         let (name, maker) = (role.name(folder.id), try await maker(storage))
         let referer = Self.referer(name, maker)
-        if let made = roles.withLock({ $0[name] }), made.by == maker { return (made.arn, referer) }
+        if let made = roles.withLock({ $0[name] }), made.by == maker { return (made.arn, referer, false) }
         let arn = try await roleClient(storage, client).put(
             name,
             trust: FolderPolicy.trust(principal: principal, referer: referer),
@@ -215,7 +220,7 @@ final class CredentialIssuer: Sendable {
             with: owner
         )
         roles.withLock { $0[name] = (arn, maker) }
-        return (arn, referer)
+        return (arn, referer, true)
     }
 
     /// What was issued for the folder is of no use from now on, where it has roles of its own; else it ends when it ends.

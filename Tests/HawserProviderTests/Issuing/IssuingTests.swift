@@ -141,6 +141,19 @@ struct IssuingTests {
         }
     }
 
+    @Test("Come from a role that a part of the storage does not know yet")
+    func lateRole() async throws {
+        try await with(Self.ways[1]) { stored, storage in
+            let tenant = try await stored.tenant()
+            let account = try await tenant.database.account(tenant.record())
+            // The fourth request is the first that wants the role.
+            stored.server.add(ServerFault(.answer(.error(404, "NoSuchEntity")), on: [.sts], occurrence: .only(4)))
+            let issued = try await stored.work().issuer.temporary(storage, folder: account, purpose: .backup)
+            try stored.server.verifyAllFired()
+            #expect(try await status("PUT", stored.path(tenant) + "x", issued.credentials, storage) == 200)
+        }
+    }
+
     @Test("Are tried by a hostile tenant before they are believed, who leaves nothing behind", arguments: ways)
     func check(tokens: SecurityTokenSettings) async throws {
         try await with(tokens) { stored, storage in
