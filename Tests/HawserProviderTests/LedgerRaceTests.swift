@@ -105,12 +105,12 @@ import Testing
     @Test func aKilledServerLosesNothing() async throws {
         try await TestProvider.with { provider in
             let tenant = try await provider.tenant(in: provider.repository(), limit: nil)
-            let session = try await tenant.session()
             let first = provider.database
             let answered = Shared(0)
             let failed = Shared(0)
             try await withThrowingTaskGroup(of: Void.self) { group in
                 for _ in 0..<20 {
+                    let session = try await tenant.session()
                     group.addTask {
                         while true {
                             do {

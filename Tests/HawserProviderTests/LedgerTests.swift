@@ -93,6 +93,28 @@ import Testing
         #expect(settings.leaseSize(needed: 10, rate: -5, free: nil, sessions: 0) == 10)
     }
 
+    @Test func aSessionHasSoManyLeasesAndNoMore() async throws {
+        try await TestProvider.with { provider in
+            let tenant = try await provider.tenant(in: provider.repository(), limit: nil)
+            let session = try await tenant.session()
+            try await withThrowingTaskGroup(of: Void.self) { group in
+                for _ in 0..<LedgerSettings.mostLeases {
+                    group.addTask { _ = try await provider.database.lease(session, bytes: 10) }
+                }
+                try await group.waitForAll()
+            }
+            let error = await expectError(.tooManyRequests) { try await provider.database.lease(session, bytes: 10) }
+            #expect(error?.isRetryable == true)
+            // Another session of the tenant does not notice, and what was stored can still be told.
+            _ = try await provider.database.lease(tenant.session(), bytes: 10)
+            _ = try await provider.database.commit(session, (0..<500).map { _ in object(15) })
+            #expect(try await tenant.record().committed == 7500)
+            provider.advance(.seconds(900))
+            try await provider.database.beat()
+            _ = try await provider.database.lease(session, bytes: 10)
+        }
+    }
+
     @Test func othersAreAskedBeforeOneIsRefused() async throws {
         try await TestProvider.with { provider in
             let tenant = try await provider.tenant(in: provider.repository(), limit: 1000)

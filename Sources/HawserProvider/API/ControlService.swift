@@ -47,6 +47,9 @@ struct ControlService: Sendable {
         perTenant = RateLimiter(limits.requestsPerTenant)
     }
 
+    /// What counts as one more request: about as long as a hundred keys, which cost the database as much as one by itself.
+    private static let bytesOfRequest = 8192.0
+
     private enum Outcome {
         case answer(ControlAnswer)
         case stream(SessionRecord)
@@ -103,6 +106,7 @@ struct ControlService: Sendable {
             }
             let body = operation.method == .post ? try await reader.read(request, connection.channel) : ByteBuffer()
             isRead = isRead || operation.method == .post
+            if let session { perTenant.charge(session.tenant, Double(body.readableBytes) / Self.bytesOfRequest) }
             let target = request.head.path ?? ""
             return .answer(try await perform(operation, id, session, body, target: target, connection))
         } catch let error as HawserError where error.code == .sessionOver && route.isClosing {

@@ -35,4 +35,9 @@ final class RateLimiter<Key: Hashable & Sendable>: Sendable {
             return nil
         }
     }
+
+    /// What a request costs beyond the one that it is: those that come later wait for it.
+    func charge(_ key: Key, _ requests: Double, now: ContinuousClock.Instant = .now) {
+        state.withLock { $0.onTime[key] = max($0.onTime[key] ?? now, now) + interval * requests }
+    }
 }

@@ -18,7 +18,7 @@ extension ConfigurationDatabase {
         try Self.check(objects)
         return try await write { [self] transaction in
             var writer = try LedgerWrite(transaction, target, self, isSettling: !isSnapshot)
-            for object in objects { try writer.commit(object) }
+            try writer.commit(objects)
             if isSnapshot {
                 try transaction.db.update("tenant", id: target.tenant, ["lastSnapshot": transaction.wall.milliseconds])
             }

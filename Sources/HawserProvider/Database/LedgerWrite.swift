@@ -115,6 +115,18 @@ struct LedgerWrite {
             let end = Moment(milliseconds: row["expires"])
             return LeaseGrant(lease: id, bytes: row["bytes"], expiresIn: max(.zero, end - transaction.now))
         }
+        let open = try db.row(
+            "SELECT count(*) AS open FROM lease WHERE session = ? AND folder = ?",
+            [target.session.text, folder.id.text]
+        )
+        guard open?["open"] ?? 0 < LedgerSettings.mostLeases else {
+            throw HawserError(
+                .tooManyRequests,
+                "The session has \(LedgerSettings.mostLeases) leases. They end after 15 minutes each.",
+                isRetryable: true,
+                retryAfter: .seconds(60)
+            )
+        }
         let account = try account()
         var isOutside = false
         var amount = bytes
@@ -201,16 +213,24 @@ struct LedgerWrite {
 
     // MARK: Objects
 
-    /// An object that is in the storage. Told again, in whatever way it came, it counts once.
-    mutating func commit(_ object: ObjectRecord) throws {
+    /// Objects that are in the storage. Told again, in whatever way they came, they count once.
+    mutating func commit(_ objects: [ObjectRecord]) throws {
+        // Together, so that the session's leases are gone through once.
+        var bytes = 0
+        for object in objects { bytes += try commit(object) }
+        try book(bytes)
+        try saveWork()
+    }
+
+    /// - Returns: what is to be booked for it.
+    private mutating func commit(_ object: ObjectRecord) throws -> Int {
         if let row = try reservation(object) {
             if row["state"] == "reserved" { try settleTicket(row, object, isStored: true) }
-            return
+            return 0
         }
         let before = work.booked
         work.add(byKeys: object.length)
         let booked = work.booked - before
-        try book(booked)
         try db.insert(
             "reservation",
             [
@@ -218,7 +238,7 @@ struct LedgerWrite {
                 "state": "committed", "round": round, "booked": booked,
             ]
         )
-        try saveWork()
+        return booked
     }
 
     private func reservation(_ object: ObjectRecord) throws -> Row? {

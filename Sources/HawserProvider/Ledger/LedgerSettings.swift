@@ -16,6 +16,9 @@ public struct LedgerSettings: Codable, Sendable, Hashable {
 
     // 1 TiB: no rate of a real machine wants more, and sums stay far from overflowing.
     static let largestLease = 1 << 40
+    // Of one session: each request that tells of stored bytes goes through them. A machine that stores all the time asks
+    // for one in 30 s, or near the limit for one for each object.
+    static let mostLeases = 1000
 
     func pruneAllowance(used: Int) -> Int {
         max(pruneMinimum, used / max(1, pruneDivisor))

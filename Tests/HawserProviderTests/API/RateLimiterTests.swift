@@ -15,6 +15,16 @@ import Testing
         #expect(limiter.take("a", now: start + .milliseconds(100)) != nil)
     }
 
+    @Test func whatCostsMoreHoldsUpTheNextOnes() {
+        let limiter = RateLimiter<String>(.init(perSecond: 10, burst: 3))
+        let start = ContinuousClock.now
+        #expect(limiter.take("a", now: start) == nil)
+        limiter.charge("a", 4.5, now: start)
+        #expect(limiter.take("a", now: start) == .milliseconds(350))
+        #expect(limiter.take("b", now: start) == nil)
+        #expect(limiter.take("a", now: start + .milliseconds(350)) == nil)
+    }
+
     @Test func keysDoNotTouchEachOther() {
         let limiter = RateLimiter<Int>(.init(perSecond: 1, burst: 1))
         let start = ContinuousClock.now
