@@ -163,6 +163,25 @@ struct WebhookTests {
         }
     }
 
+    @Test("That are dead hold up no others, however much waits for them")
+    func dead() async throws {
+        try await TestProvider.with { provider in
+            try await withReceiver { receiver, url in
+                let database = provider.database
+                // Nobody listens there.
+                let dead = try await database.addWebhook("http://127.0.0.1:1/", secret: .random())
+                for _ in 0..<150 { try await database.addTestEvent(dead.id) }
+                let live = try await database.addWebhook(url, secret: .random())
+                try await database.addTestEvent(live.id)
+                try await watch(provider).deliver()
+                try await watch(provider).deliver()
+                #expect(receiver.events.count == 1)
+                let waiting = try await database.webhooks().map(\.waiting)
+                #expect(waiting.sorted() == [0, 150])
+            }
+        }
+    }
+
     @Test("Lie where nobody listens in, and their secrets are sealed")
     func addresses() async throws {
         try await TestProvider.with { provider in

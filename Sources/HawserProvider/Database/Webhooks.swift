@@ -144,7 +144,7 @@ extension ConfigurationDatabase {
                 uniqueKeysWithValues: try db.rows(Self.webhooks).map(WebhookRecord.init).map { ($0.id, $0) }
             )
             return try db.rows(
-                "SELECT * FROM webhookEvent WHERE due <= ? ORDER BY due LIMIT ?",
+                "SELECT * FROM webhookEvent WHERE due <= ? ORDER BY due, created LIMIT ?",
                 [now.milliseconds, limit]
             ).compactMap { row in
                 let name = Self.secretName(try row.id("webhook"))
@@ -169,7 +169,9 @@ extension ConfigurationDatabase {
             let db = transaction.db
             if let failure, let again {
                 let due = (transaction.now + again).milliseconds
-                try db.update("webhookEvent", id: event.id, ["attempts": event.attempts + 1, "due": due])
+                try db.update("webhookEvent", id: event.id, ["attempts": event.attempts + 1])
+                // All that wait for it, so that they are not in others' way.
+                try db.run("UPDATE webhookEvent SET due = max(due, ?) WHERE webhook = ?", [due, event.webhook.id.text])
                 try db.update("webhook", id: event.webhook.id, ["failure": failure])
                 return
             }
