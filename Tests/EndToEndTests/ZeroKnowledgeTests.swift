@@ -85,7 +85,7 @@ struct ZeroKnowledgeTests {
                 Secret(tenant.source), Secret(try #require(tenant.environment["HAWSER_PASSWORD"])),
                 Secret(String(random.count)), Secret(String(text.utf8.count)),
             ]
-            for start in stride(from: 0, to: random.count - 24, by: 200_000) {
+            for start in stride(from: 0, to: random.count - 24, by: 50_000) {
                 secrets.append(Secret("the content at \(start)", random[start..<start + 24]))
             }
             let places = try await places(scene)

@@ -37,6 +37,25 @@ import Testing
         }
     }
 
+    @Test func anEarlierVersionIsTakenAlong() throws {
+        let queue = try DatabaseQueue()
+        try Schema.migrator.migrate(queue, upTo: "1")
+        try queue.write { db in
+            try db.execute(
+                sql: """
+                    PRAGMA defer_foreign_keys = ON;
+                    INSERT INTO storage (id, name, settings, created) VALUES ('s', 's', '{}', 0);
+                    INSERT INTO repository VALUES ('r', 'r', 's', '{}', 0);
+                    INSERT INTO tenant (id, name, isEnabled, settings, created) VALUES ('t', 't', 1, '{}', 0);
+                    INSERT INTO folder (id, repository, tenant, epoch) VALUES ('f', 'r', 't', 0);
+                    """
+            )
+        }
+        try Schema.migrator.migrate(queue)
+        let mustRevoke = try queue.read { try Bool.fetchOne($0, sql: "SELECT mustRevoke FROM folder WHERE id = 'f'") }
+        #expect(mustRevoke == false)
+    }
+
     @Test func aLaterVersionIsRefused() async throws {
         try await TestProvider.with { provider in
             try await provider.database.pool.write { db in

@@ -43,10 +43,7 @@ public func exportCredentials(
         logger: logger,
         onProfileChange: onProfileChange
     ) { connection in
-        guard let state = try await connection.waitUntilConnected().state else {
-            throw HawserError(.unavailable, "The provider's server did not say what there is.")
-        }
-        let repository = try state.repository(called: name).repository
+        let repository = try await connection.repository(called: name)
         let answer = Mutex<(storage: Grant.Storage, folder: String, end: Timestamp)?>(nil)
         let vault = try CredentialVault(logger: logger) { vaultKey in
             let session = try await connection.waitUntilConnected().session

@@ -44,10 +44,7 @@ public func withProviderTarget<Result: Sendable>(
         logger: logger,
         onProfileChange: onProfileChange
     ) { connection in
-        guard let state = try await connection.waitUntilConnected().state else {
-            throw HawserError(.unavailable, "The provider's server did not say what there is.")
-        }
-        let repository = try state.repository(called: name).repository
+        let repository = try await connection.repository(called: name)
         guard !purpose.isReadOnly else {
             let store = ProviderStore(
                 connection,
@@ -91,9 +88,19 @@ extension ProviderStore {
     }
 }
 
+extension ProviderConnection {
+    /// Waits for the session.
+    func repository(called name: String?) async throws -> ControlID {
+        guard let state = try await waitUntilConnected().state else {
+            throw HawserError(.unavailable, "The provider's server did not say what there is.")
+        }
+        return try state.repository(called: name).repository
+    }
+}
+
 extension SessionState {
     /// - Throws: `notFound`, naming those that there are; `invalidArgument` when there are several and none was named.
-    func repository(called name: String?) throws -> RepositoryState {
+    fileprivate func repository(called name: String?) throws -> RepositoryState {
         let names = repositories.map(\.name).joined(separator: ", ")
         guard let name else {
             guard let only = repositories.first else {

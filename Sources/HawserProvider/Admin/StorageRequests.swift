@@ -163,9 +163,14 @@ public struct StorageRotateKey: AdminRequest {
             let name = ObjectName(hashOf: bytes)
             let key = ObjectKey.named(.dataPack, name)
             _ = try await store.put(key, bytes, sha256: name)
-            let isListed = try await store.list(prefix: "", after: nil, limit: 10).map(\.key) == [key]
-            guard isListed, try await store.get(key, range: nil) == bytes else {
-                throw HawserError(.accessDenied, "What the new key has stored is not there.", place: record.name)
+            do {
+                let isListed = try await store.list(prefix: "", after: nil, limit: 10).map(\.key) == [key]
+                guard isListed, try await store.get(key, range: nil) == bytes else {
+                    throw HawserError(.accessDenied, "What the new key has stored is not there.", place: record.name)
+                }
+            } catch {
+                try? await store.delete([key])
+                throw error
             }
             try await store.delete([key])
         }

@@ -2,12 +2,6 @@ import HawserControl
 import HawserFormat
 import HawserS3
 
-#if canImport(FoundationEssentials)
-    public import FoundationEssentials
-#else
-    public import Foundation
-#endif
-
 public struct TenantAdd: AdminRequest {
     public static let operation = "tenant.add"
     public var name: String
@@ -270,8 +264,8 @@ public struct TenantExportAccess: AdminRequest {
         /// Certificate (PEM) of the storage's private authority.
         public var authority: String?
         public var accessKeyID: String
-        public var secretAccessKey: Data
-        public var sessionToken: Data?
+        public var secretAccessKey: String
+        public var sessionToken: String?
         public var end: Moment
     }
 
@@ -317,8 +311,8 @@ public struct TenantExportAccess: AdminRequest {
             usesPathStyle: settings.usesPathStyle,
             authority: settings.tenantAuthority,
             accessKeyID: credentials.accessKeyID,
-            secretAccessKey: Data(credentials.secretAccessKey.bytes),
-            sessionToken: credentials.sessionToken.map { Data($0.bytes) },
+            secretAccessKey: String(decoding: credentials.secretAccessKey.bytes, as: UTF8.self),
+            sessionToken: credentials.sessionToken.map { String(decoding: $0.bytes, as: UTF8.self) },
             end: end
         )
     }

@@ -16,8 +16,6 @@ import NIOHTTP1
 struct AlarmWatch: Sendable {
     private static let pause = Duration.seconds(60)
     private static let deliveryPause = Duration.seconds(5)
-    // As `alarm list` has them unless it is told otherwise.
-    private static let (daysWithoutBackup, daysBeforeEnd) = (3, 30)
     // Own ones are renewed long before: what has so little left can't be.
     private static let certificateLead = Duration.seconds(14 * 86_400)
     private static let firstPause = Duration.seconds(30)
@@ -49,9 +47,10 @@ struct AlarmWatch: Sendable {
     }
 
     func look() async throws {
+        let list = AlarmList()
         var alarms = try await database.alarms(
-            daysWithoutBackup: Self.daysWithoutBackup,
-            daysBeforeEnd: Self.daysBeforeEnd
+            daysWithoutBackup: list.daysWithoutBackup,
+            daysBeforeEnd: list.daysBeforeEnd
         )
         let end = Moment(milliseconds: Int64(certificateEnd().timeIntervalSince1970 * 1000))
         if end - database.clock.wall < Self.certificateLead {

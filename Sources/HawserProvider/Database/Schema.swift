@@ -7,6 +7,9 @@ enum Schema {
         migrator.registerMigration("1") { db in
             try db.execute(sql: version1)
         }
+        migrator.registerMigration("2") { db in
+            try db.execute(sql: version2)
+        }
         return migrator
     }
 
@@ -67,7 +70,7 @@ enum Schema {
             added INTEGER NOT NULL DEFAULT 0, addedUnproven INTEGER NOT NULL DEFAULT 0,
             reconciled INTEGER, objects INTEGER, round INTEGER NOT NULL DEFAULT 0, isListing INTEGER NOT NULL DEFAULT 0,
             isLoose INTEGER NOT NULL DEFAULT 0,
-            generation INTEGER NOT NULL DEFAULT 0, mustRevoke INTEGER NOT NULL DEFAULT 0,
+            generation INTEGER NOT NULL DEFAULT 0,
             epoch INTEGER NOT NULL, isOver INTEGER NOT NULL DEFAULT 0
         ) STRICT;
         -- isLoose: leases were open during the last listing, so that some bytes may count twice until the next.
@@ -104,12 +107,11 @@ enum Schema {
         CREATE INDEX leaseOfFolder ON lease (folder);
         CREATE INDEX leaseOfSession ON lease (session, folder);
         CREATE INDEX leaseEnd ON lease (expires);
-        -- round: of listings, in which it was booked; listed: in which a listing saw it; ticketEnd: until then a PUT with its
-        -- ticket may come, also when it was told to be stored.
+        -- round: of listings, in which it was booked; listed: in which a listing saw it.
         CREATE TABLE reservation (
             session TEXT NOT NULL REFERENCES session (id), folder TEXT NOT NULL REFERENCES folder,
             key TEXT NOT NULL, length INTEGER NOT NULL, state TEXT NOT NULL, isOutside INTEGER NOT NULL DEFAULT 0,
-            expires INTEGER, ticketEnd INTEGER, listed INTEGER NOT NULL DEFAULT 0, round INTEGER NOT NULL DEFAULT 0,
+            expires INTEGER, listed INTEGER NOT NULL DEFAULT 0, round INTEGER NOT NULL DEFAULT 0,
             booked INTEGER NOT NULL DEFAULT 0,
             PRIMARY KEY (session, folder, key, length)
         ) WITHOUT ROWID, STRICT;
@@ -132,6 +134,21 @@ enum Schema {
             sum REAL NOT NULL, peak INTEGER NOT NULL, PRIMARY KEY (folder, day)
         ) WITHOUT ROWID, STRICT;
 
+        CREATE TABLE audit (
+            sequence INTEGER PRIMARY KEY, time INTEGER NOT NULL, actor TEXT NOT NULL, action TEXT NOT NULL,
+            subject TEXT NOT NULL, detail TEXT NOT NULL, hash BLOB NOT NULL
+        ) STRICT;
+        CREATE TRIGGER auditStays BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'the audit log only grows'); END;
+        CREATE TRIGGER auditKeeps BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'the audit log only grows'); END;
+        """
+
+    private static let version2 = """
+        -- Until then a PUT with its ticket may come, also when the object was told to be stored.
+        ALTER TABLE reservation ADD COLUMN ticketEnd INTEGER;
+        UPDATE reservation SET ticketEnd = expires;
+        -- What was issued for it is to be ended at the storage.
+        ALTER TABLE folder ADD COLUMN mustRevoke INTEGER NOT NULL DEFAULT 0;
+
         -- What was told already; webhooks and what waits for them.
         CREATE TABLE alarm (
             code TEXT NOT NULL, subject TEXT NOT NULL, level INTEGER NOT NULL, PRIMARY KEY (code, subject)
@@ -144,12 +161,5 @@ enum Schema {
             attempts INTEGER NOT NULL DEFAULT 0, due INTEGER NOT NULL
         ) STRICT;
         CREATE INDEX webhookEventDue ON webhookEvent (due);
-
-        CREATE TABLE audit (
-            sequence INTEGER PRIMARY KEY, time INTEGER NOT NULL, actor TEXT NOT NULL, action TEXT NOT NULL,
-            subject TEXT NOT NULL, detail TEXT NOT NULL, hash BLOB NOT NULL
-        ) STRICT;
-        CREATE TRIGGER auditStays BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'the audit log only grows'); END;
-        CREATE TRIGGER auditKeeps BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'the audit log only grows'); END;
         """
 }

@@ -3,6 +3,7 @@ import Crypto
 import HawserControl
 import HawserFormat
 import HawserS3
+import HawserStorage
 import Logging
 import Synchronization
 
@@ -40,6 +41,7 @@ final class CredentialIssuer: Sendable {
     private let signing = Mutex<[ControlID: Signer]>([:])
     /// ARNs of the roles that this process has made or set anew, by their names.
     private let roles = Mutex<[String: (arn: String, by: Maker)]>([:])
+    private let folders = Mutex<[ControlID: AsyncSemaphore]>([:])
 
     private struct Signer {
         var credentials: S3Credentials
@@ -70,6 +72,24 @@ final class CredentialIssuer: Sendable {
     /// Temporary ones of the folder, those of the last session while they are fresh.
     func temporary(_ storage: StorageRecord, folder account: Account, purpose: Purpose) async throws -> Issued {
         let folder = account.own
+        return try await alone(folder.id) { try await temporaryNow(storage, account, purpose) }
+    }
+
+    /// Issuing and revoking wait for each other: what a role that is being removed still gave would be kept, dead, and given
+    /// to everybody who comes.
+    private func alone<Result>(_ folder: ControlID, _ body: () async throws -> Result) async throws -> Result {
+        let semaphore = folders.withLock { StorageWork.semaphore(folder, &$0) }
+        try await semaphore.take()
+        defer { semaphore.give() }
+        return try await body()
+    }
+
+    private func temporaryNow(
+        _ storage: StorageRecord,
+        _ account: Account,
+        _ purpose: Purpose
+    ) async throws -> Issued {
+        let folder = account.own
         if let (record, secret) = try await database.credential(folder: folder.id, purpose: purpose),
             let kept = try? JSONDecoder().decode(Kept.self, from: Data(secret.bytes))
         {
@@ -94,7 +114,7 @@ final class CredentialIssuer: Sendable {
     }
 
     /// For other programs than the tenant's vault: never those that a vault has, so that what the storage logs of their key
-    /// belongs to one entry of the audit log; and for an hour, because nobody can take them back.
+    /// belongs to one entry of the audit log; and for an hour, because only roles of the folder's own can be taken back.
     func exported(_ storage: StorageRecord, folder: FolderRecord, purpose: Purpose) async throws -> Issued {
         let (credentials, life) = try await assume(
             storage,
@@ -113,21 +133,23 @@ final class CredentialIssuer: Sendable {
     /// its own key.
     func signer(_ storage: StorageRecord, folder: FolderRecord) async throws -> S3Credentials {
         guard storage.settings.sts != nil else { return try await key(of: storage) }
-        let now = database.clock.steady
         let maker = try await maker(storage)
-        if let kept = signing.withLock({ $0[folder.id] }), now < kept.until, kept.by == maker {
-            return kept.credentials
+        return try await alone(folder.id) {
+            let now = database.clock.steady
+            if let kept = signing.withLock({ $0[folder.id] }), now < kept.until, kept.by == maker {
+                return kept.credentials
+            }
+            let (credentials, life) = try await assume(
+                storage,
+                FolderPolicy(folder, in: storage.settings),
+                .create,
+                atMost: Self.shortLife
+            )
+            // A ticket may not outlive what signed it.
+            let until = now + life - min(.seconds(database.ledgerSettings.ticketLifetime), life / 2)
+            signing.withLock { $0[folder.id] = Signer(credentials: credentials, until: until, by: maker) }
+            return credentials
         }
-        let (credentials, life) = try await assume(
-            storage,
-            FolderPolicy(folder, in: storage.settings),
-            .create,
-            atMost: Self.shortLife
-        )
-        // A ticket may not outlive what signed it.
-        let until = now + life - min(.seconds(database.ledgerSettings.ticketLifetime), life / 2)
-        signing.withLock { $0[folder.id] = Signer(credentials: credentials, until: until, by: maker) }
-        return credentials
     }
 
     func key(of storage: StorageRecord) async throws -> S3Credentials {
@@ -224,8 +246,15 @@ final class CredentialIssuer: Sendable {
     }
 
     /// What was issued for the folder is of no use from now on, where it has roles of its own; else it ends when it ends.
-    /// Afterwards `ConfigurationDatabase.noteRevoked(_:)` makes sure that nobody is given it any more.
+    /// Nobody is given it any more.
     func revoke(_ storage: StorageRecord, folder: ControlID) async throws {
+        try await alone(folder) {
+            try await removeRoles(storage, folder: folder)
+            try await database.noteRevoked(folder)
+        }
+    }
+
+    func removeRoles(_ storage: StorageRecord, folder: ControlID) async throws {
         guard storage.settings.sts?.principal != nil else { return }
         let owner = StaticCredentials(try await key(of: storage))
         let configuration = try S3Configuration(storage.settings, folder: "")

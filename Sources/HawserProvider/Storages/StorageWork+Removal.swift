@@ -41,7 +41,6 @@ extension StorageWork {
             let places = try await places()
             await byStorage(.revoke, due.compactMap { places[$0] }) { place in
                 try await self.issuer.revoke(place.storage, folder: place.folder.id)
-                try await self.database.noteRevoked(place.folder.id)
             }
         }
     }

@@ -187,7 +187,7 @@ final class StorageWork: Sendable {
         return try await body()
     }
 
-    private static func semaphore(_ id: ControlID, _ all: inout [ControlID: AsyncSemaphore]) -> AsyncSemaphore {
+    static func semaphore(_ id: ControlID, _ all: inout [ControlID: AsyncSemaphore]) -> AsyncSemaphore {
         let semaphore = all[id] ?? AsyncSemaphore(total: 1)
         all[id] = semaphore
         return semaphore

@@ -298,8 +298,9 @@ struct StorageRotateKeyCommand: AsyncParsableCommand {
         commandName: "rotate-key",
         abstract: "Put a new key in the place of a storage's.",
         discussion: """
-            The new key is tried first. Sessions that run go on with what is made by it. Keep the old one valid at the storage \
-            for another 80 minutes, so that uploads whose tickets it has signed can end.
+            The new key has to store, list, read and delete first. Sessions that run go on with what is made by it. Keep the old \
+            one valid at the storage for another 80 minutes, so that uploads whose tickets it has signed can end. Where the \
+            storage makes temporary credentials, run `storage check` afterwards: that the new key may is not tried here.
 
             Example: hawser-provider storage rotate-key main --access-key AKNEW --secret-file - < new-secret
             """

@@ -53,11 +53,9 @@ struct TenantExportAccessCommand: AsyncParsableCommand {
         var variables = [
             ("HAWSER_REPOSITORY", answer.address), ("AWS_REGION", answer.region),
             ("AWS_ACCESS_KEY_ID", answer.accessKeyID),
-            ("AWS_SECRET_ACCESS_KEY", String(decoding: answer.secretAccessKey, as: UTF8.self)),
+            ("AWS_SECRET_ACCESS_KEY", answer.secretAccessKey),
         ]
-        if let token = answer.sessionToken {
-            variables.append(("AWS_SESSION_TOKEN", String(decoding: token, as: UTF8.self)))
-        }
+        if let token = answer.sessionToken { variables.append(("AWS_SESSION_TOKEN", token)) }
         for (name, value) in variables {
             Output.line("export \(name)='\(value.replacing("'", with: "'\\''"))'")
         }
