@@ -33,6 +33,8 @@ struct ConnectionTests {
             return status.session
         }
         #expect(provider.state.withLock { $0.closed } == [session])
+        // None in its place, which nobody would close.
+        #expect(provider.count("POST /v1/nonces") == 1)
         guard case .ended = connection.status.phase else {
             Issue.record("still there")
             return

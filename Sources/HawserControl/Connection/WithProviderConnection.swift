@@ -51,9 +51,10 @@ extension ProviderConnection {
         } catch {
             result = .failure(error)
         }
-        await Task { await self.close() }.value
+        // First, or it takes the end of the session that it is told of for one to be made up for by a new one.
         life.cancel()
         _ = await life.result
+        await Task { await self.close() }.value
         return try result.get()
     }
 }

@@ -148,6 +148,9 @@ final class FakeProvider: Sendable {
         case "GET /v1/sessions/*": return sessionState
         case "DELETE /v1/sessions/*":
             state.withLock { $0.closed.append(session) }
+            if !state.withLock({ $0.streams.isEmpty }) {
+                send(.revoked(ControlProblem(.sessionOver, "The session was closed.")))
+            }
             return true
         case "GET /v1/sessions": return SessionList(sessions: [])
         case "POST /v1/repositories/*/leases": return try lease(decode(request))
@@ -234,6 +237,8 @@ final class FakeProvider: Sendable {
             let fault = try await provider.arrive(request, at: gateway)
             let answer = try provider.answer(request)
             if case .answerLost = fault { throw FakeProvider.broken }
+            // Who still follows the session hears of its end before who ended it has the answer.
+            while request.method == .delete, !provider.state.withLock({ $0.streams.isEmpty }) { await Task.yield() }
             return try JSONEncoder().encode(answer)
         }
 
