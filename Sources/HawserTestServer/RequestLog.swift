@@ -37,6 +37,9 @@ public struct RequestRecord: Sendable {
     /// Bytes of the bodies.
     public var bytesIn = 0
     public var bytesOut = 0
+
+    /// By which name the server was asked, without the port.
+    public var host: String? { headers["host"].map { String($0.prefix { $0 != ":" }) } }
 }
 
 public struct RequestCounts: Hashable, Sendable {

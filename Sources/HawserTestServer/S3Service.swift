@@ -40,7 +40,7 @@ final class S3Service: Sendable {
             try IncomingRequest(request.head, domain: configuration.domain, isSecure: isSecure)
         }
         var record = RequestRecord(request.head, try? parsed.get(), log, now: configuration.now())
-        let effects = faults.fire(record.kind, key: record.key)
+        let effects = faults.fire(record)
         var body = IncomingBody(request.body, effects)
         let expectsContinue = request.head.headerFields[.expect] != nil
         do {

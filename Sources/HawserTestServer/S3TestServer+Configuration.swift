@@ -74,6 +74,8 @@ extension S3TestServer {
         /// The shortest session that may be asked for.
         public var minimumSessionDuration = Duration.seconds(900)
         public var maximumSessionDuration = Duration.seconds(43_200)
+        /// Longer ones end so soon, and only their answer says it, as with some storages.
+        public var grantedSessionDuration: Duration?
         public var storage = Storage.memory
         /// Bytes that all objects together may have.
         public var quota: Int?

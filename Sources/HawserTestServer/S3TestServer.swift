@@ -79,6 +79,9 @@ public final class S3TestServer: Sendable {
     /// Access keys of the sessions given out by STS, oldest first.
     public var sessions: [String] { service.accounts.sessions }
 
+    /// Of a user, or of a session; `nil` when there is no such key.
+    public func secret(of accessKeyID: String) -> String? { service.accounts.account(accessKeyID)?.secretAccessKey }
+
     /// A session's token has expired from now on.
     public func expire(_ accessKeyID: String) { service.accounts.expire(accessKeyID, at: configuration.now()) }
 

@@ -140,6 +140,21 @@ import Testing
         }
     }
 
+    @Test func sessionsCanEndSoonerThanWasAskedFor() async throws {
+        let clock = SteppedClock()
+        let configuration = S3TestServer.Configuration.with {
+            $0.now = { clock.now }
+            $0.grantedSessionDuration = .seconds(6)
+        }
+        try await withS3TestServer(configuration) { server in
+            let reply = try await TestClient(server).assumeRole(seconds: 3600)
+            #expect(reply.element("Expiration") == clock.now.advanced(by: .seconds(6)).extended)
+            let session = try TestClient(server, session: reply)
+            clock.advance(by: 6)
+            #expect(try await session.put("k", [1]).code == "ExpiredToken")
+        }
+    }
+
     @Test func sessionsExpireAndAreRevoked() async throws {
         let clock = SteppedClock()
         let configuration = S3TestServer.Configuration.with {

@@ -30,6 +30,17 @@ import Testing
         }
     }
 
+    @Test func faultsCanBeThoseOfOneName() async throws {
+        try await withClient(ServerFault(.answer(.internalError), on: [.get], host: "localhost")) {
+            client async throws in
+            #expect(try await client.get("k").status == 200)
+            var other = client
+            other.host = "localhost:\(client.server.port)"
+            #expect(try await other.get("k").status == 500)
+            #expect(client.server.requests.map(\.host) == ["127.0.0.1", "localhost"])
+        }
+    }
+
     @Test func answersCanHideWhatHappened() async throws {
         try await withClient(ServerFault(.answerAfter(.internalError), on: [.put])) { client async throws in
             #expect(try await client.put("new", [1]).code == "InternalError")

@@ -90,7 +90,7 @@ struct SecurityTokens: Sendable {
                 "DurationSeconds must be between \(minimum.components.seconds) and \(maximum.components.seconds)"
             )
         }
-        return .seconds(Int64(seconds))
+        return min(.seconds(Int64(seconds)), configuration.grantedSessionDuration ?? maximum)
     }
 
     private static func invalid(_ message: String) -> ServiceError {

@@ -30,12 +30,14 @@ final class FaultScript: Sendable {
         entries.withLock { entries in entries.filter { $0.fired == 0 }.map(\.fault.name) }
     }
 
-    func fire(_ kind: RequestKind, key: String?) -> FaultEffects {
+    func fire(_ request: RequestRecord) -> FaultEffects {
         entries.withLock { entries in
             var effects: [ServerFault.Effect] = []
             for index in entries.indices {
                 let fault = entries[index].fault
-                guard fault.kinds.isEmpty || fault.kinds.contains(kind), fault.keys.contains(key) else { continue }
+                guard fault.kinds.isEmpty || fault.kinds.contains(request.kind), fault.keys.contains(request.key),
+                    fault.host == nil || fault.host == request.host
+                else { continue }
                 entries[index].matches += 1
                 guard fault.occurrence.contains(entries[index].matches) else { continue }
                 entries[index].fired += 1

@@ -77,6 +77,9 @@ public struct ServerFault: Sendable {
     public var name: String
     public var kinds: Set<RequestKind>
     public var keys: Keys
+    /// By which name the server was asked, without the port; `nil` for all. A client that knows it as `localhost` is told
+    /// from one that knows it as `127.0.0.1`.
+    public var host: String?
     public var occurrence: Fault.Occurrence
     public var effect: Effect
 
@@ -87,6 +90,7 @@ public struct ServerFault: Sendable {
         _ effect: Effect,
         on kinds: Set<RequestKind> = [],
         keys: Keys = .all,
+        host: String? = nil,
         occurrence: Fault.Occurrence = .only(1),
         name: String? = nil
     ) {
@@ -94,6 +98,7 @@ public struct ServerFault: Sendable {
         self.name = name ?? "\(kindNames) \(keys) \(occurrence): \(effect)"
         self.kinds = kinds
         self.keys = keys
+        self.host = host
         self.occurrence = occurrence
         self.effect = effect
     }

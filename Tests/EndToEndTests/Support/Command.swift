@@ -89,6 +89,13 @@ final class RunningCommand: Sendable {
         kill(processIdentifier, signal)
     }
 
+    /// Waits until the standard error has this text.
+    func waitForErrors(_ text: String) async throws {
+        while !String(decoding: try Data(contentsOf: streams.url.appending(path: "errors")), as: UTF8.self)
+            .contains(text)
+        { try await Task.sleep(for: .milliseconds(10)) }
+    }
+
     /// Waits for the end; after `timeout` the command is killed, which the result then shows.
     func result(timeout: Duration = .seconds(300)) async throws -> CommandResult {
         let watchdog = Task {

@@ -51,12 +51,18 @@ final class ProviderScene: Sendable {
     /// - Parameters:
     ///   - access: options of `storage add`.
     ///   - hasGatewayServer: whether there is `gs1`.
+    ///   - configuration: of the test server.
+    ///   - knowsLocalhost: whether tenants know the storage as `localhost`, so that what comes from them can be told from
+    ///     what comes from the provider's servers.
     static func run(
         _ access: [String],
         hasGatewayServer: Bool = false,
+        configuration: S3TestServer.Configuration = .init(),
+        knowsLocalhost: Bool = false,
         _ body: (ProviderScene) async throws -> Void
     ) async throws {
-        try await withS3TestServer { server in
+        try await withS3TestServer(configuration) { server in
+            let access = access + (knowsLocalhost ? ["--tenant-endpoint", "http://localhost:\(server.port)"] : [])
             let user = S3TestServer.Configuration.User.test
             let storage = Storage(
                 endpoint: server.endpoint,

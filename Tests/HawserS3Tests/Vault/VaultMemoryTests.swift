@@ -11,53 +11,23 @@ import Testing
 /// Reads the whole memory of this process from outside, as root, and looks for the secret.
 @Suite("The memory of a program with a vault", .serialized)
 struct VaultMemoryTests {
-    /// What it prints: where a form of the secret was found, a line each, and how many bytes were read.
-    ///
-    /// The secret comes masked, so that it is nowhere in this process in clear because of the test.
-    private static let scanner = """
-        import base64, re, sys
-        pid, masked = sys.argv[1], bytes.fromhex(sys.argv[2])
-        secret = bytes(byte ^ 0xA5 for byte in masked)
-        text = secret.decode()
-        # base64 of text at each offset to a group of three, without the ends that depend on what is beside it
-        needles = {"clear": secret, "hex": secret.hex().encode(), "HEX": secret.hex().upper().encode(),
-                   "utf-16": text.encode("utf-16-le"), "utf-16-be": text.encode("utf-16-be")}
-        for shift in range(3):
-            encoded = base64.b64encode(b"\\0" * shift + secret)
-            needles["base64-%d" % shift] = encoded[4 if shift else 0:-4]
-        total, memory = 0, open("/proc/%s/mem" % pid, "rb", 0)
-        for line in open("/proc/%s/maps" % pid):
-            match = re.match(r"([0-9a-f]+)-([0-9a-f]+) rw.. ", line)
-            if not match: continue
-            start, end = (int(part, 16) for part in match.groups())
-            tail = b""
-            while start < end:
-                try:
-                    memory.seek(start)
-                    block = memory.read(min(end - start, 16 << 20))
-                except (OSError, ValueError, OverflowError):
-                    break
-                if not block: break
-                start += len(block)
-                total += len(block)
-                block = tail + block
-                for name, needle in needles.items():
-                    if needle in block: print("found", name, line.strip())
-                tail = block[-256:]
-        print("read", total)
-        """
+    private static let search = URL(filePath: #filePath).deletingLastPathComponent()
+        .appending(path: "../../../scripts/search-memory").standardizedFileURL.path
 
-    /// Forms of the secret in this process's memory.
+    /// Forms of the secret in this process's memory. It goes there masked, so that it is nowhere in clear because of this.
     private static func scan(_ masked: [UInt8]) throws -> [String] {
-        let number = String(ProcessInfo.processInfo.processIdentifier)
+        let process = Process()
+        process.executableURL = URL(filePath: search)
+        process.arguments = [String(ProcessInfo.processInfo.processIdentifier)]
+        let (input, output) = (Pipe(), Pipe())
+        (process.standardInput, process.standardOutput) = (input, output)
+        try process.run()
         let hidden = masked.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
-        let process = try ChildProcess(
-            ["python3", "-c", scanner, number, hidden].map { Array($0.utf8) },
-            environment: ChildProcess.environment { _ in false }
-        )
-        let output = FileHandle(fileDescriptor: process.output, closeOnDealloc: true)
-        let text = String(decoding: output.readDataToEndOfFile(), as: UTF8.self)
-        #expect(process.wait() == .exit(0))
+        try input.fileHandleForWriting.write(contentsOf: Data(hidden.utf8))
+        try input.fileHandleForWriting.close()
+        let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        process.waitUntilExit()
+        #expect(process.terminationStatus == 0)
         var lines = text.split(separator: "\n").map(String.init)
         let read = lines.popLast() ?? ""
         // It did read this process.

@@ -1,0 +1,80 @@
+import Foundation
+import HawserTestServer
+import Testing
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// Reads the whole memory of a backup while it runs, as root, again and again.
+@Suite("The memory of a backup", .serialized)
+struct MemoryTests {
+    private static let isSearchable = geteuid() == 0 && FileManager.default.fileExists(atPath: "/proc/self/mem")
+
+    private static let search = URL(filePath: #filePath).deletingLastPathComponent()
+        .appending(path: "../../scripts/search-memory").standardizedFileURL.path
+
+    /// Where the process has one of the secrets in some form. Fails when it has ended.
+    private func places(_ process: pid_t, _ secrets: [String]) async throws -> Set<String>? {
+        let masked = secrets.map { secret in
+            secret.utf8.map { byte in
+                let hex = String(byte ^ 0xA5, radix: 16)
+                return hex.count == 1 ? "0" + hex : hex
+            }.joined()
+        }
+        let result = try await RunningCommand(
+            Self.search,
+            [String(process)],
+            environment: ProcessInfo.processInfo.environment,
+            input: Data(masked.joined(separator: "\n").utf8)
+        ).result()
+        var lines = result.text.split(separator: "\n").map(String.init)
+        guard result.status == 0, let read = lines.popLast(), (Int(read.dropFirst(5)) ?? 0) > 1 << 20 else {
+            return nil
+        }
+        return Set(lines)
+    }
+
+    @Test(
+        "has the storage's secrets nowhere but in the moment of a signature, in no form",
+        .enabled(if: isSearchable, "only root may read the memory of a process"),
+        arguments: [["--access", "shared"], ["--access", "sts", "--sts-role", "arn:aws:iam::1:role/tenants"]]
+    )
+    func search(access: [String]) async throws {
+        var configuration = S3TestServer.Configuration()
+        // New ones come while it runs.
+        configuration.grantedSessionDuration = .seconds(6)
+        try await ProviderScene.run(access, configuration: configuration) { scene in
+            let isTemporary = access.contains("sts")
+            if isTemporary { try await scene.system.provider("storage", "check", "main") }
+            try await scene.tenant.hawser("init").expect(0)
+            for index in 0..<200 {
+                var generator = SeededGenerator(seed: TestScale.seed &+ UInt64(index))
+                try Data(generator.bytes(40_000)).write(to: URL(filePath: scene.tenant.source + "/file-\(index)"))
+            }
+            let own = try #require(scene.storage.secret(of: S3TestServer.Configuration.User.test.accessKeyID))
+            let command = try scene.tenant.start(["backup", scene.tenant.source, "--limit-upload", "512", "--json"])
+            defer { command.send(SIGKILL) }
+            var searches = 0
+            var secrets: Set<String> = []
+            while true {
+                secrets = Set(scene.storage.sessions.compactMap(scene.storage.secret)).union([own])
+                guard let found = try await places(command.processIdentifier, secrets.sorted()) else { break }
+                searches += 1
+                // A signature was being made; at the same place it is gone the next time.
+                var rest = found
+                for _ in 0..<2 where !rest.isEmpty {
+                    rest.formIntersection(try await places(command.processIdentifier, secrets.sorted()) ?? [])
+                }
+                #expect(rest.isEmpty)
+            }
+            let result = try await command.result()
+            result.expect(0)
+            #expect(searches >= 2, "\(searches)")
+            #expect(isTemporary == (secrets.count > 2))
+            // The search finds what is in a process: the test's own memory has them.
+            let here = try await places(getpid(), [own])
+            #expect(here?.contains { $0.hasPrefix("found clear") } == true)
+        }
+    }
+}
