@@ -21,16 +21,18 @@ public struct ExportedCredentials: Sendable {
 /// - Parameters:
 ///   - repository: its name at the provider; `nil` when there is only one.
 ///   - purpose: `restore` reads only; `backup` creates and replaces too, `full` also deletes.
+///   - subtenant: whose folder, with purpose `restore`; `nil`: the machine's own.
 ///   - agent: name and version of the program, shown to the provider.
 ///   - onProfileChange: the provider has named other gateways or authorities: to be kept for the next time.
 /// - Throws: `accessDenied` when the provider forbids it, or would hand out his own key; `unsupported` when there are no
 ///   credentials, because he signs each request or data goes through a gateway server, and for a server that does not know
-///   of exports; otherwise as ``withProviderTarget(_:key:repository:purpose:agent:settings:logger:onProfileChange:layers:_:)``.
+///   of exports; otherwise as ``withProviderTarget(_:key:repository:purpose:subtenant:agent:settings:logger:onProfileChange:layers:_:)``.
 public func exportCredentials(
     _ profile: ProviderProfile,
     key: DeviceKey,
     repository name: String? = nil,
     purpose: Purpose = .restore,
+    subtenant: String? = nil,
     agent: String,
     logger: Logger = Logger(label: "hawser.provider"),
     onProfileChange: @escaping @Sendable (ProviderProfile) async -> Void = { _ in }
@@ -39,6 +41,7 @@ public func exportCredentials(
         profile,
         key: key,
         purpose: purpose,
+        subtenant: subtenant,
         agent: agent,
         logger: logger,
         onProfileChange: onProfileChange

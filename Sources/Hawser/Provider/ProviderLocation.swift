@@ -7,12 +7,15 @@ public struct ProviderLocation: Hashable, Sendable, CustomStringConvertible {
     public var profile: String
     /// `nil`: the only one.
     public var repository: String?
+    /// Into whose folder a machine of the tenant wants, to restore, check or prune; `nil`: its own. Not in the text.
+    public var subtenant: String?
 
     public static let scheme = "provider:"
 
-    public init(profile: String, repository: String? = nil) {
+    public init(profile: String, repository: String? = nil, subtenant: String? = nil) {
         self.profile = profile
         self.repository = repository
+        self.subtenant = subtenant
     }
 
     /// - Throws: `invalidArgument`, with an example of what is right.

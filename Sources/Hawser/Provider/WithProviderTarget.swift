@@ -18,17 +18,19 @@ public import Logging
 ///   - profile: what `Registration` or `hawser login` has made; `ProfileFolder` reads it.
 ///   - repository: its name at the provider; `nil` when there is only one.
 ///   - purpose: decides what the session may do; deletions want `prune`.
+///   - subtenant: into whose folder, for `restore`, `check` and `prune`; `nil`: the machine's own.
 ///   - agent: name and version of the program, shown to the provider.
 ///   - onProfileChange: the provider has named other gateways or authorities: to be kept for the next time.
 ///   - layers: put around the store: retries, and limits within them.
 /// - Throws: what `body` throws; why there is no session (any more), and then `body` was cancelled: `notSignedIn`,
 ///   `revoked`, `tenantDisabled`, `leaseOver`, `quotaExceeded`, `tooManySessions`, `maintenance`; `notFound` when there is no
-///   such repository.
+///   such repository or subtenant, `accessDenied` when the provider does not let the machine into its folder.
 public func withProviderTarget<Result: Sendable>(
     _ profile: ProviderProfile,
     key: DeviceKey,
     repository name: String? = nil,
     purpose: Purpose,
+    subtenant: String? = nil,
     agent: String,
     settings: ProviderStore.Settings = .init(),
     logger: Logger = Logger(label: "hawser.provider"),
@@ -40,6 +42,7 @@ public func withProviderTarget<Result: Sendable>(
         profile,
         key: key,
         purpose: purpose,
+        subtenant: subtenant,
         agent: agent,
         logger: logger,
         onProfileChange: onProfileChange

@@ -80,6 +80,7 @@ struct CredentialsCommand: AsyncParsableCommand {
             key: access.key,
             repository: provider.repository,
             purpose: purpose.purpose,
+            subtenant: provider.subtenant,
             agent: HawserVersion.text,
             onProfileChange: access.keep
         )

@@ -34,6 +34,14 @@ struct RepositoryOptions: ParsableArguments {
     )
     var repository: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "At a provider: the subtenant whose repository is meant, to restore, check or prune. [HAWSER_SUBTENANT]",
+            valueName: "name"
+        )
+    )
+    var subtenant: String?
+
     @OptionGroup var password: PasswordOptions
 
     @Option(
@@ -78,7 +86,15 @@ struct RepositoryOptions: ParsableArguments {
         guard let text = repository ?? Environment.value("HAWSER_REPOSITORY"), !text.isEmpty else {
             throw ValidationError("No repository: give --repository or set HAWSER_REPOSITORY.")
         }
-        return try asUsage { try RepositoryLocation(parsing: text, s3: storage.s3()) }
+        let location = try asUsage { try RepositoryLocation(parsing: text, s3: storage.s3()) }
+        guard let subtenant = subtenant ?? Environment.value("HAWSER_SUBTENANT"), !subtenant.isEmpty else {
+            return location
+        }
+        guard var provider = location.provider else {
+            throw ValidationError("--subtenant is for a repository at a provider.")
+        }
+        provider.subtenant = subtenant
+        return .provider(provider)
     }
 
     /// Throttled inside of the retries, so that what is sent again counts again.
@@ -130,6 +146,7 @@ struct RepositoryOptions: ParsableArguments {
             key: access.key,
             repository: provider.repository,
             purpose: purpose,
+            subtenant: provider.subtenant,
             agent: HawserVersion.text,
             onProfileChange: access.keep,
             layers: { try layered($0) },

@@ -11,7 +11,7 @@ public import Logging
 /// The persistent connection of a machine to its provider: signs in, keeps the event stream open, polls, and comes back
 /// by itself through the next gateway when it breaks. A restart of the provider's server is a pause.
 ///
-/// It lives while `run` runs; ``withProviderConnection(_:key:purpose:agent:settings:logger:onProfileChange:_:)`` does
+/// It lives while `run` runs; ``withProviderConnection(_:key:purpose:subtenant:agent:settings:logger:onProfileChange:_:)`` does
 /// that for the time of a scope.
 public actor ProviderConnection {
     /// The server has asked to come back later.
@@ -25,6 +25,7 @@ public actor ProviderConnection {
     nonisolated let stopwatch: Stopwatch
     let settings: Settings
     let purpose: Purpose
+    let subtenant: String?
     let agent: String
     let key: DeviceKey
     let logger: Logger
@@ -56,12 +57,14 @@ public actor ProviderConnection {
     }
 
     /// - Parameters:
+    ///   - subtenant: into whose folder, for `restore`, `check` and `prune`; `nil`: the machine's own.
     ///   - agent: name and version of the program, shown to the provider.
     ///   - onProfileChange: the provider has named other gateways or authorities: to be kept for the next time.
     public init(
         _ profile: ProviderProfile,
         key: DeviceKey,
         purpose: Purpose,
+        subtenant: String? = nil,
         agent: String,
         settings: Settings = Settings(),
         logger: Logger = Logger(label: "hawser.control"),
@@ -71,6 +74,7 @@ public actor ProviderConnection {
             profile,
             key: key,
             purpose: purpose,
+            subtenant: subtenant,
             agent: agent,
             settings: settings,
             logger: logger,
@@ -83,6 +87,7 @@ public actor ProviderConnection {
         _ profile: ProviderProfile,
         key: DeviceKey,
         purpose: Purpose,
+        subtenant: String? = nil,
         agent: String,
         settings: Settings,
         logger: Logger,
@@ -97,6 +102,7 @@ public actor ProviderConnection {
         self.profile = profile
         self.key = key
         self.purpose = purpose
+        self.subtenant = subtenant
         self.agent = agent
         self.settings = settings
         self.logger = logger
@@ -183,7 +189,8 @@ public actor ProviderConnection {
             device: profile.device,
             nonce: nonce.nonce,
             purpose: purpose,
-            domain: profile.domain
+            domain: profile.domain,
+            subtenant: subtenant
         )
         return try await transport.call(
             .post(
@@ -193,7 +200,8 @@ public actor ProviderConnection {
                     nonce: nonce.nonce,
                     signature: signature,
                     purpose: purpose,
-                    agent: agent
+                    agent: agent,
+                    subtenant: subtenant
                 )
             )
         )

@@ -46,9 +46,21 @@ public struct DeviceKey: Sendable {
     var rawRepresentation: Data { key.rawRepresentation }
 
     /// The proof of a sign-in.
-    func signature(device: ControlID, nonce: Data, purpose: Purpose, domain: String) throws -> Data {
+    func signature(
+        device: ControlID,
+        nonce: Data,
+        purpose: Purpose,
+        domain: String,
+        subtenant: String?
+    ) throws -> Data {
         try key.signature(
-            for: SignInRequest.signedBytes(device: device, nonce: nonce, purpose: purpose, domain: domain)
+            for: SignInRequest.signedBytes(
+                device: device,
+                nonce: nonce,
+                purpose: purpose,
+                domain: domain,
+                subtenant: subtenant
+            )
         )
     }
 }

@@ -55,19 +55,37 @@ public struct SignInRequest: Codable, Sendable {
     public var purpose: Purpose
     /// Name and version of the program.
     public var agent: String
+    /// Into whose folder a machine of the tenant wants, for `restore`, `check` or `prune`; `nil`: its own.
+    public var subtenant: String?
 
-    public init(device: ControlID, nonce: Data, signature: Data, purpose: Purpose, agent: String) {
+    public init(
+        device: ControlID,
+        nonce: Data,
+        signature: Data,
+        purpose: Purpose,
+        agent: String,
+        subtenant: String? = nil
+    ) {
         self.device = device
         self.nonce = nonce
         self.signature = signature
         self.purpose = purpose
         self.agent = agent
+        self.subtenant = subtenant
     }
 
     /// - Parameter domain: Of the provider, so that a signature given to one server is worth nothing at another.
-    public static func signedBytes(device: ControlID, nonce: Data, purpose: Purpose, domain: String) -> Data {
+    public static func signedBytes(
+        device: ControlID,
+        nonce: Data,
+        purpose: Purpose,
+        domain: String,
+        subtenant: String? = nil
+    ) -> Data {
         var bytes = Data("hawser sign-in 1".utf8)
-        for part in [Data(device.text.utf8), nonce, Data(purpose.rawValue.utf8), Data(domain.utf8)] {
+        var parts = [Data(device.text.utf8), nonce, Data(purpose.rawValue.utf8), Data(domain.utf8)]
+        if let subtenant { parts.append(Data(subtenant.utf8)) }
+        for part in parts {
             withUnsafeBytes(of: UInt32(part.count).bigEndian) { bytes.append(contentsOf: $0) }
             bytes.append(part)
         }

@@ -41,7 +41,8 @@ extension ControlService {
         let opened = try await database.openSession(
             device: identity.device.id,
             purpose: request.purpose,
-            agent: request.agent
+            agent: request.agent,
+            subtenant: request.subtenant
         )
         logger.info(
             "Session opened",
@@ -71,7 +72,8 @@ extension ControlService {
             device: request.device,
             nonce: request.nonce,
             purpose: request.purpose,
-            domain: domain
+            domain: domain,
+            subtenant: request.subtenant
         )
         let isSigned = (key ?? Self.nobody).isValidSignature(request.signature, for: signed)
         guard let identity, key != nil, isSigned, isFresh, identity.device.revoked == nil,

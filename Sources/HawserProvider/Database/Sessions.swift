@@ -33,18 +33,26 @@ public struct OpenedSession: Sendable {
 extension ConfigurationDatabase {
     /// The caller has checked the device's signature.
     ///
-    /// - Throws: `notSignedIn`, `revoked`, `tenantDisabled`, `leaseOver`, `tooManySessions`, `maintenance`, `recovery`.
-    public func openSession(device: ControlID, purpose: Purpose, agent: String) async throws -> OpenedSession {
+    /// - Parameter subtenant: into whose folder a machine of the tenant wants.
+    /// - Throws: `notSignedIn`, `revoked`, `tenantDisabled`, `leaseOver`, `tooManySessions`, `maintenance`, `recovery`;
+    ///   `accessDenied` and `notFound` for a subtenant's folder.
+    public func openSession(
+        device: ControlID,
+        purpose: Purpose,
+        agent: String,
+        subtenant: String? = nil
+    ) async throws -> OpenedSession {
         let token = randomBytes(32)
         let hash = sha256(token)
         let session = try await write(actor: device.text) { [sessions] transaction in
             let db = transaction.db
-            let identity: Identity
+            var identity: Identity
             do {
                 identity = try db.identity(device)
             } catch let error as HawserError where error.code == .notFound {
                 throw HawserError(.notSignedIn, "The device is not known.")
             }
+            if let subtenant { identity.subtenant = try transaction.reach(subtenant, identity, purpose) }
             try transaction.admit(identity, purpose)
             try db.insert(
                 "session",
@@ -125,6 +133,31 @@ extension Database {
 }
 
 extension Transaction {
+    private static let mayNotReach = ControlProblem(
+        .accessDenied,
+        "The provider does not let this machine into the folders of subtenants."
+    )
+
+    /// The subtenant into whose folder a machine of the tenant may, which the audit log then has.
+    fileprivate func reach(_ name: String, _ identity: Identity, _ purpose: Purpose) throws -> SubtenantRecord {
+        guard identity.subtenant == nil, identity.tenant.settings.reachesSubtenants else {
+            throw Self.mayNotReach.error
+        }
+        guard purpose == .prune || purpose.isReadOnly else {
+            throw HawserError(
+                .accessDenied,
+                "In a subtenant's folder a tenant restores, checks and prunes, and no more."
+            )
+        }
+        let row = try db.row(
+            "SELECT * FROM subtenant WHERE tenant = ? AND name = ?",
+            [identity.tenant.id.text, name]
+        )
+        guard let row else { throw HawserError(.notFound, "There is no such subtenant.", place: name) }
+        try audit("session.subtenant", identity.device.id.text, "\(purpose) in \(name)")
+        return try SubtenantRecord(row)
+    }
+
     fileprivate func admit(_ identity: Identity, _ purpose: Purpose) throws {
         if identity.device.revoked != nil {
             throw HawserError(.revoked, "The provider has revoked this device.")
@@ -162,10 +195,21 @@ extension Transaction {
 
     /// Those of the tenant's sessions that it may not have any more.
     func endRefusedSessions(of tenant: TenantRecord, _ table: SessionTable) throws {
-        let rows = try db.rows("SELECT * FROM session WHERE tenant = ? AND ended IS NULL", [tenant.id.text])
-        for session in try rows.map(SessionRecord.init) {
-            guard let refusal = tenant.refusal(session.purpose, wall: wall) else { continue }
-            try end(session, ControlProblem(refusal.code, refusal.message), table)
+        let rows = try db.rows(
+            """
+            SELECT session.*, device.subtenant AS home FROM session JOIN device ON device.id = session.device
+            WHERE session.tenant = ? AND ended IS NULL
+            """,
+            [tenant.id.text]
+        )
+        for row in rows {
+            let session = try SessionRecord(row)
+            if let refusal = tenant.refusal(session.purpose, wall: wall) {
+                try end(session, ControlProblem(refusal.code, refusal.message), table)
+            } else if session.subtenant != nil, (row["home"] as String?) == nil, !tenant.settings.reachesSubtenants {
+                try end(session, Self.mayNotReach, table)
+                try revokeCredentials(tenant: tenant.id, subtenant: session.subtenant)
+            }
         }
     }
 

@@ -173,7 +173,15 @@ import Yams
             ],
             "NonceAnswer": [NonceAnswer(nonce: Data(), expiresIn: 1)],
             "SignInRequest": [
-                SignInRequest(device: id, nonce: Data(), signature: Data(), purpose: .backup, agent: "")
+                SignInRequest(device: id, nonce: Data(), signature: Data(), purpose: .backup, agent: ""),
+                SignInRequest(
+                    device: id,
+                    nonce: Data(),
+                    signature: Data(),
+                    purpose: .restore,
+                    agent: "",
+                    subtenant: ""
+                ),
             ],
             "SessionAnswer": [
                 SessionAnswer(

@@ -134,6 +134,62 @@ import Testing
         }
     }
 
+    @Test func aTenantReachesItsSubtenantsFoldersAsFarAsTheProviderLetsIt() async throws {
+        try await withProvider { provider, client in
+            let database = provider.database
+            let branch = try await database.addSubtenant("branch", of: provider.tenant)
+            let folder = try await database.setQuota(
+                tenant: provider.tenant,
+                subtenant: branch.id,
+                repository: provider.repository,
+                limit: 1000
+            )
+            let other = try await database.addTenant("other").id
+            _ = try await database.addSubtenant("branch", of: other)
+            let machine = try await client.register()
+            for purpose in [Purpose.restore, .check, .prune] {
+                let session = try await client.signIn(machine, purpose: purpose, subtenant: "branch")
+                let record = try #require(database.session(session.session))
+                #expect(record.subtenant == branch.id && record.tenant == provider.tenant)
+                let own = try await database.folder(
+                    tenant: record.tenant,
+                    subtenant: record.subtenant,
+                    repository: provider.repository
+                )
+                #expect(own.id == folder.id)
+            }
+            let audit = try await database.auditEntries(limit: 10, action: "session.subtenant")
+            #expect(audit.map(\.detail) == ["prune in branch", "check in branch", "restore in branch"])
+
+            func refusal(_ machine: TestClient.Device, _ purpose: Purpose, _ name: String) async -> HawserError.Code? {
+                await #expect(throws: HawserError.self) {
+                    try await client.signIn(machine, purpose: purpose, subtenant: name)
+                }?.code
+            }
+            #expect(await refusal(machine, .backup, "branch") == .accessDenied)
+            #expect(await refusal(machine, .full, "branch") == .accessDenied)
+            #expect(await refusal(machine, .restore, "other") == .notFound)
+            // Neither a subtenant's machine, nor one whose signature is for its own folder.
+            let branches = try await client.register(subtenant: branch.id)
+            #expect(await refusal(branches, .restore, "branch") == .accessDenied)
+            var changed = try client.signInRequest(machine, nonce: try await client.nonce(), purpose: .restore)
+            changed.subtenant = "branch"
+            #expect(try await client.post(ControlAPI.sessions, changed).code == "not_signed_in")
+
+            let running = try await client.signIn(machine, purpose: .restore, subtenant: "branch")
+            let theirs = try await client.signIn(branches)
+            _ = try await database.updateTenant(provider.tenant) { $0.settings.reachesSubtenants = false }
+            let poll = ControlAPI.session(running.session)
+            #expect(try await client.send(.GET, poll, token: running.token).code == "access_denied")
+            #expect(try await client.send(.GET, ControlAPI.session(theirs.session), token: theirs.token).status == 200)
+            #expect(await refusal(machine, .restore, "branch") == .accessDenied)
+            // What it was given for the folder ends, soon or already.
+            let isDue = try await database.foldersToRevoke() == [folder.id]
+            let isDone = try await !database.auditEntries(limit: 10, action: "credential.revoke").isEmpty
+            #expect(isDue || isDone)
+        }
+    }
+
     @Test(arguments: ["", "Bearer", "Bearer x", "Basic YTpi", "Bearer " + String(repeating: "A", count: 43)])
     func requestsWithoutATokenThatIsKnownAreRefused(_ header: String) async throws {
         try await withProvider { _, client in

@@ -117,20 +117,32 @@ struct TestClient: Sendable {
         _ device: Device,
         nonce: Data,
         purpose: Purpose = .backup,
-        domain: String = ServedProvider.domain
+        domain: String = ServedProvider.domain,
+        subtenant: String? = nil
     ) throws -> SignInRequest {
-        let bytes = SignInRequest.signedBytes(device: device.id, nonce: nonce, purpose: purpose, domain: domain)
+        let bytes = SignInRequest.signedBytes(
+            device: device.id,
+            nonce: nonce,
+            purpose: purpose,
+            domain: domain,
+            subtenant: subtenant
+        )
         return SignInRequest(
             device: device.id,
             nonce: nonce,
             signature: try device.key.signature(for: bytes),
             purpose: purpose,
-            agent: "test/1"
+            agent: "test/1",
+            subtenant: subtenant
         )
     }
 
-    func signIn(_ device: Device, purpose: Purpose = .backup) async throws -> SessionAnswer {
-        let request = try signInRequest(device, nonce: try await nonce(), purpose: purpose)
+    func signIn(
+        _ device: Device,
+        purpose: Purpose = .backup,
+        subtenant: String? = nil
+    ) async throws -> SessionAnswer {
+        let request = try signInRequest(device, nonce: try await nonce(), purpose: purpose, subtenant: subtenant)
         let answer = try await post(ControlAPI.sessions, request)
         guard answer.status == 200 else { throw try answer.value(ControlProblem.self).error }
         let session = try answer.value(SessionAnswer.self)
