@@ -16,7 +16,8 @@ let package = Package(
                 .product(name: "HawserFormat", package: "hawser"),
                 .product(name: "Crypto", package: "swift-crypto"),
             ]
-        )
+        ),
+        .executableTarget(name: "ManyTenants", dependencies: [.product(name: "Hawser", package: "hawser")]),
     ],
     swiftLanguageModes: [.v6]
 )
