@@ -49,6 +49,16 @@ struct ProviderTests {
         }
     }
 
+    @Test("Tickets hold with the storage's own key, and a tenant works with them", .needs("TICKETS"))
+    func tickets() async throws {
+        try await run(["--access", "tickets"]) { scene in
+            let result = try await check(scene)
+            result.expect(0)
+            #expect(!result.allText.contains(" NO"), "\(result)")
+            try await scene.workDay()
+        }
+    }
+
     @Test("One role for all tenants does not, and nothing goes to the storage by it", .needs("ROLE"))
     func oneRole() async throws {
         let role = try #require(server.extra("ROLE"))

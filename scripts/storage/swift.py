@@ -1,4 +1,7 @@
-"""OpenStack Swift with its S3 interface: one process each of account, container, object and proxy server."""
+"""OpenStack Swift with its S3 interface: one process each of account, container, object and proxy server.
+
+One more variable: HAWSER_STORAGE_TICKETS, since presigned requests hold there with the storage's own key.
+"""
 
 import getpass
 import os
@@ -109,7 +112,8 @@ def start(processes, tools, fast):
         wait_for_port(port, lambda: processes.alive(server))
     endpoint = "http://127.0.0.1:%d" % ports["proxy"]
     make_bucket(Client(endpoint, "test:hawser", secret))
-    return {"HAWSER_STORAGE_ENDPOINT": endpoint, "AWS_ACCESS_KEY_ID": "test:hawser", "AWS_SECRET_ACCESS_KEY": secret}
+    return {"HAWSER_STORAGE_ENDPOINT": endpoint, "HAWSER_STORAGE_TICKETS": "own key",
+            "AWS_ACCESS_KEY_ID": "test:hawser", "AWS_SECRET_ACCESS_KEY": secret}
 
 
 def make_bucket(client):
