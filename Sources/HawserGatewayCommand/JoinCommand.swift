@@ -4,10 +4,10 @@ import HawserGateway
 struct JoinCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "join",
-        abstract: "Make this machine a gateway server of a provider.",
+        abstract: "Make this machine a gateway of a provider.",
         discussion: """
-            Trades the one-time code of a join string (`hawser-provider gateway add NAME --kind server`) for the registration \
-            of a key, which stays in the data folder.
+            Trades the one-time code of a join string (`hawser-provider gateway add`) for the registration of a key, which \
+            stays in the data folder: of a gateway server, or of a cloud gateway that is to learn its routes.
 
             Example:
               hawser-gateway join hawser-join:eyJ2… --data /var/lib/hawser-gateway

@@ -22,7 +22,8 @@ struct RelayCommand: AsyncParsableCommand {
         commandName: "relay",
         abstract: "Relay TLS connections to the backend that their server name says.",
         discussion: """
-            TLS is not opened here. SIGHUP reads the routes again; SIGTERM stops listening and lets connections end for up \
+            TLS is not opened here. The routes file has at least the way to the provider's server; with --data the others \
+            are learned from it (`hawser-gateway join` into that folder). SIGHUP reads the routes again; SIGTERM stops listening and lets connections end for up \
             to --drain; a second SIGTERM ends at once. Every option can also be given as a variable: --idle as \
             HAWSER_RELAY_IDLE.
 
@@ -36,6 +37,12 @@ struct RelayCommand: AsyncParsableCommand {
 
     @Option(help: "The routes file, in YAML.", completion: .file(extensions: ["yaml", "yml"]))
     var routes: String
+
+    @Option(
+        help: "Learn more routes from the provider's server; the data folder of `hawser-gateway join`.",
+        completion: .directory
+    )
+    var data: String?
 
     @Option(
         help: "Address and port to listen on; may be given more than once. (default: [::]:6180, which takes IPv4 too)"
@@ -126,7 +133,12 @@ struct RelayCommand: AsyncParsableCommand {
         services.append(
             .init(service: gateway, successTerminationBehavior: .gracefullyShutdownGroup, serviceName: "relay")
         )
-        let result = await serve(services, gateway, logger)
+        let learner = data.map { RouteLearner(folder: $0, fixed: loaded, gateway: gateway, logger: logger) }
+        if let learner {
+            // After the gateway, so that it is shut down before it: its connection goes through it.
+            services.append(.init(service: learner, serviceName: "routes"))
+        }
+        let result = await serve(services, gateway, learner, logger)
         try? await group.shutdownGracefully()
         do { try result.get() } catch { throw Failure(error) }
     }
@@ -135,6 +147,7 @@ struct RelayCommand: AsyncParsableCommand {
     private func serve(
         _ services: [ServiceGroupConfiguration.ServiceConfiguration],
         _ gateway: CloudGateway,
+        _ learner: RouteLearner?,
         _ logger: Logger
     ) async -> Result<Void, any Error> {
         let signals = await UnixSignalsSequence(trapping: .sigterm, .sigint, .sighup)
@@ -155,7 +168,11 @@ struct RelayCommand: AsyncParsableCommand {
                 var isStopping = false
                 for await signal in signals {
                     if signal == .sighup {
-                        gateway.reload { try RoutesFile.load(path) }
+                        if let learner {
+                            learner.reload { try RoutesFile.load(path) }
+                        } else {
+                            gateway.reload { try RoutesFile.load(path) }
+                        }
                     } else if isStopping {
                         logger.warning("Second signal: ending at once")
                         return nil

@@ -1,4 +1,6 @@
+import HawserControl
 import HawserFormat
+import Logging
 import NIOCore
 import Testing
 
@@ -27,6 +29,28 @@ struct RouteTests {
         #expect(!other.sendsProxyHeader)
         #expect(other.backends.map(\.description) == ["gateway.internal:6182"])
         #expect(routes.backends.count == 3)
+    }
+
+    @Test func learntRoutesGoBehindThoseOfTheFile() throws {
+        let file = try RelayRoutes(
+            yaml: "routes: [{names: [control.backup.example, gs1.backup.example], backends: [\"10.0.0.5:6181\"]}]"
+        )
+        let learnt = [
+            GatewayServerRoute(name: "GS1.backup.example", address: "10.0.0.11:6182"),
+            GatewayServerRoute(name: "gs2.backup.example", address: "10.0.0.12:6182"),
+            GatewayServerRoute(name: "gs2.backup.example", address: "10.0.0.13:6182"),
+            GatewayServerRoute(name: "*.backup.example", address: "10.0.0.14:6182"),
+            GatewayServerRoute(name: "gs3.backup.example", address: "nowhere"),
+        ]
+        let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+        let routes = try file.adding(learnt, logger)
+        func backends(_ name: String) -> [String]? {
+            ServerName(name).flatMap(routes.route(for:))?.backends.map(\.description)
+        }
+        #expect(backends("gs1.backup.example") == ["10.0.0.5:6181"])
+        #expect(backends("gs2.backup.example") == ["10.0.0.12:6182"])
+        #expect(backends("gs3.backup.example") == nil)
+        #expect(routes.routes.count == 2)
     }
 
     @Test(arguments: ["backup.example", "a.b.backup.example", "example", "control.backup.example.org"])

@@ -11,6 +11,8 @@ public enum GatewayServerAPI {
     public static let sessions = "/v1/gateways/sessions"
     public static let events = "/v1/gateways/events"
     public static let certificates = "/v1/gateways/certificates"
+    /// For cloud gateways: takes a ``GatewayLoad``.
+    public static let load = "/v1/gateways/load"
 
     public static func credentials(_ mover: ControlID) -> String { "/v1/movers/\(mover)/credentials" }
     /// Takes a ``LeaseRequest``. Leases are exact: what the gateway server has not used comes back when it says so.
@@ -98,6 +100,28 @@ public struct CertificateAnswer: Codable, Sendable {
     }
 }
 
+/// `POST /v1/gateways/load`: how much a cloud gateway has to do, so that tenants are sent to others first.
+public struct GatewayLoad: Codable, Sendable {
+    /// That are open.
+    public var connections: Int
+
+    public init(connections: Int) {
+        self.connections = connections
+    }
+}
+
+/// Where a cloud gateway takes connections for a server name.
+public struct GatewayServerRoute: Codable, Sendable, Hashable {
+    public var name: String
+    /// `host:port`.
+    public var address: String
+
+    public init(name: String, address: String) {
+        self.name = name
+        self.address = address
+    }
+}
+
 /// A target mover that a gateway server shall run: objects of one session in one repository.
 public struct Mover: Codable, Sendable, Hashable {
     public var id: ControlID
@@ -142,6 +166,8 @@ public enum MoverEvent: Sendable, Hashable {
     case stop(ControlID)
     /// Another session needs what this mover's leases have not used.
     case returnUnused(ControlID)
+    /// For cloud gateways: all gateway servers, when the stream begins and whenever that changes.
+    case routes([GatewayServerRoute])
     /// Every 20 s.
     case heartbeat
     /// The server stops; come back after that many seconds.
@@ -152,7 +178,7 @@ public enum MoverEvent: Sendable, Hashable {
 
 extension MoverEvent: Codable {
     private enum Key: String, CodingKey {
-        case type, movers, mover, id, after
+        case type, movers, mover, id, routes, after
     }
 
     public init(from decoder: any Decoder) throws {
@@ -162,6 +188,7 @@ extension MoverEvent: Codable {
         case "start": self = .start(try fields.decode(Mover.self, forKey: .mover))
         case "stop": self = .stop(try fields.decode(ControlID.self, forKey: .id))
         case "returnUnused": self = .returnUnused(try fields.decode(ControlID.self, forKey: .id))
+        case "routes": self = .routes(try fields.decode([GatewayServerRoute].self, forKey: .routes))
         case "heartbeat": self = .heartbeat
         case "reconnect": self = .reconnect(after: try fields.decode(Double.self, forKey: .after))
         case let type: self = .unknown(type: type)
@@ -183,6 +210,9 @@ extension MoverEvent: Codable {
         case .returnUnused(let id):
             try fields.encode("returnUnused", forKey: .type)
             try fields.encode(id, forKey: .id)
+        case .routes(let routes):
+            try fields.encode("routes", forKey: .type)
+            try fields.encode(routes, forKey: .routes)
         case .heartbeat:
             try fields.encode("heartbeat", forKey: .type)
         case .reconnect(let after):

@@ -16,7 +16,7 @@ import HawserFormat
     import Darwin
 #endif
 
-/// What a gateway server keeps in its data folder: whose it is, and the key that it signs in with.
+/// What a gateway keeps in its data folder: whose it is, and the key that it signs in with.
 public struct GatewayMembership: Codable, Sendable {
     public let domain: String
     /// As the provider calls the gateway server.
@@ -40,7 +40,7 @@ public struct GatewayMembership: Codable, Sendable {
         guard !FileManager.default.fileExists(atPath: file(folder)) else {
             throw HawserError(
                 .conflict,
-                "There is a gateway server in this folder already. To join anew, move its gateway.json away.",
+                "There is a gateway in this folder already. To join anew, move its gateway.json away.",
                 place: folder
             )
         }
@@ -83,27 +83,31 @@ public struct GatewayMembership: Codable, Sendable {
         guard let data = try? Data(contentsOf: URL(filePath: file(folder))) else {
             throw HawserError(
                 .notFound,
-                "This folder has no gateway server, or can't be read. Join first: `hawser-gateway join JOIN-STRING --data`.",
+                "This folder has no gateway, or can't be read. Join first: `hawser-gateway join JOIN-STRING --data`.",
                 place: folder
             )
         }
         do {
             return try JSONDecoder().decode(GatewayMembership.self, from: data)
         } catch {
-            throw HawserError(.damaged, "The gateway server's file can't be read.", place: file(folder), cause: error)
+            throw HawserError(.damaged, "The gateway's file can't be read.", place: file(folder), cause: error)
         }
     }
 
     func save(_ folder: String) throws {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys]
-        let file = Self.file(folder)
+        try Self.write(try encoder.encode(self), to: Self.file(folder))
+    }
+
+    /// For the owner alone, in one step.
+    static func write(_ contents: Data, to file: String) throws {
         let temporary = "\(file).\(ControlID.random())"
         do {
             // In a folder that is the owner's alone, so nobody sees it before its mode is set.
             let isMade = FileManager.default.createFile(
                 atPath: temporary,
-                contents: try encoder.encode(self),
+                contents: contents,
                 attributes: [.posixPermissions: 0o600]
             )
             guard isMade else { throw HawserError(.fileSystem, "The file can't be written.") }
@@ -111,7 +115,7 @@ public struct GatewayMembership: Codable, Sendable {
             guard rename(temporary, file) == 0 else { throw HawserError(.fileSystem, "The file can't be renamed.") }
         } catch {
             _ = try? FileManager.default.removeItem(atPath: temporary)
-            throw HawserError(.fileSystem, "The gateway server's file can't be written.", place: file, cause: error)
+            throw HawserError(.fileSystem, "The gateway's file can't be written.", place: file, cause: error)
         }
     }
 

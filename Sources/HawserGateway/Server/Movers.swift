@@ -41,7 +41,7 @@ final class Movers: Sendable {
         case .start(let order): start(order)
         case .stop(let id): await stop { $0 == id }
         case .returnUnused(let id): await state.withLock { $0.movers[id] }?.blocks.giveBack()
-        case .heartbeat, .reconnect, .unknown: break
+        case .routes, .heartbeat, .reconnect, .unknown: break
         }
     }
 

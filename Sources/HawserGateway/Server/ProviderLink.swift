@@ -10,7 +10,7 @@ import Synchronization
     import Foundation
 #endif
 
-/// The gateway server's way to the provider's server: signs in when that is needed, through whichever cloud gateway
+/// A gateway's way to the provider's server: signs in when that is needed, through whichever cloud gateway
 /// answers.
 final class ProviderLink: Sendable {
     private struct State {
@@ -71,6 +71,14 @@ final class ProviderLink: Sendable {
             request.token = try await self.token(other: token)
             return try await send(request)
         }
+    }
+
+    /// A request whose answer says nothing.
+    func tell(_ request: ControlRequest) async throws {
+        var request = request
+        request.token = try await token(other: nil)
+        let transport = state.withLock { $0.transports.isEmpty ? nil : $0.transports[$0.current] }
+        _ = try await transport?.send(request)
     }
 
     private func send<Answer: Decodable>(_ request: ControlRequest) async throws -> Answer {
@@ -135,7 +143,7 @@ final class ProviderLink: Sendable {
                 return
             } catch let error as HawserError where error.code == .notSignedIn {
                 state.withLock { $0.token = nil }
-                logger.error("The provider's server refuses this gateway server", metadata: ["error": "\(error)"])
+                logger.error("The provider's server refuses this gateway", metadata: ["error": "\(error)"])
                 // It was removed, so it has no movers.
                 await onEvent(.movers([]))
             } catch {

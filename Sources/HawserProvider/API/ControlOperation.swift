@@ -6,14 +6,14 @@ enum ControlOperation: String, CaseIterable, Sendable {
     case registerDevice, makeNonce, signIn
     case listSessions, pollSession, closeSession, followEvents
     case grant, lease, commit, delete, tickets, listObjects
-    case registerGateway, signInGateway, followMovers, issueCertificate, moverCredentials, moverLease
+    case registerGateway, signInGateway, followMovers, issueCertificate, reportLoad, moverCredentials, moverLease
 
     var method: HTTPRequest.Method {
         switch self {
         case .listSessions, .pollSession, .followEvents, .listObjects, .followMovers: .get
         case .closeSession: .delete
         case .registerDevice, .makeNonce, .signIn, .grant, .lease, .commit, .delete, .tickets: .post
-        case .registerGateway, .signInGateway, .issueCertificate, .moverCredentials, .moverLease: .post
+        case .registerGateway, .signInGateway, .issueCertificate, .reportLoad, .moverCredentials, .moverLease: .post
         }
     }
 
@@ -35,6 +35,7 @@ enum ControlOperation: String, CaseIterable, Sendable {
         case .signInGateway: "/v1/gateways/sessions"
         case .followMovers: "/v1/gateways/events"
         case .issueCertificate: "/v1/gateways/certificates"
+        case .reportLoad: "/v1/gateways/load"
         case .moverCredentials: "/v1/movers/{id}/credentials"
         case .moverLease: "/v1/movers/{id}/leases"
         }
@@ -44,7 +45,7 @@ enum ControlOperation: String, CaseIterable, Sendable {
     var needsSession: Bool {
         switch self {
         case .registerDevice, .makeNonce, .signIn, .registerGateway, .signInGateway: false
-        case .followMovers, .issueCertificate, .moverCredentials, .moverLease: false
+        case .followMovers, .issueCertificate, .reportLoad, .moverCredentials, .moverLease: false
         case .listSessions, .pollSession, .closeSession, .followEvents, .grant, .lease, .commit, .delete, .tickets,
             .listObjects:
             true
@@ -56,7 +57,7 @@ extension ControlOperation {
     /// Asked for with the token of a gateway server's sign-in.
     var needsGateway: Bool {
         switch self {
-        case .followMovers, .issueCertificate, .moverCredentials, .moverLease: true
+        case .followMovers, .issueCertificate, .reportLoad, .moverCredentials, .moverLease: true
         default: false
         }
     }

@@ -13,7 +13,7 @@ import NIOCore
     import Foundation
 #endif
 
-/// What gateway servers ask for.
+/// What gateway servers and cloud gateways ask for.
 extension ControlService {
     /// One look-up in memory.
     func authenticateGateway(_ request: Request) throws -> ControlID {
@@ -36,10 +36,16 @@ extension ControlService {
         switch (operation, id) {
         case (.issueCertificate, _):
             let request = try RequestReader.decode(CertificateRequest.self, body)
-            let name = try await record(gateway).name
+            let record = try await record(gateway)
+            guard record.kind == .server else {
+                throw HawserError(.accessDenied, "A cloud gateway opens no TLS and has no certificate.")
+            }
             return try ControlAnswer(
-                try await certificates.issue(name: "\(name).\(domain)", publicKey: request.publicKey)
+                try await certificates.issue(name: serverName(record), publicKey: request.publicKey)
             )
+        case (.reportLoad, _):
+            gatewayHub.setLoad(try RequestReader.decode(GatewayLoad.self, body).connections, of: gateway)
+            return ControlAnswer(.noContent)
         case (.moverCredentials, let mover?):
             let request = try RequestReader.decode(MoverStorageRequest.self, body)
             return try ControlAnswer(try await storage(of: mover, gateway, request))
@@ -65,7 +71,7 @@ extension ControlService {
     /// Whatever is wrong gets the same answer after the same work.
     func signIn(_ request: GatewaySignInRequest) async throws -> GatewaySignInAnswer {
         let isFresh = nonces.isFresh(request.nonce)
-        let gateway = try await database.gateways().first { $0.id == request.gateway && $0.kind == .server }
+        let gateway = try await database.gateways().first { $0.id == request.gateway }
         let key = (gateway?.publicKey).flatMap { try? Curve25519.Signing.PublicKey(rawRepresentation: $0) }
         let signed = GatewaySignInRequest.signedBytes(gateway: request.gateway, nonce: request.nonce, domain: domain)
         let isSigned = (key ?? Self.nobody).isValidSignature(request.signature, for: signed)
@@ -84,7 +90,15 @@ extension ControlService {
         return GatewaySignInAnswer(token: Base64URL.text(token), authorities: certificates.authorities)
     }
 
-    private func record(_ gateway: ControlID) async throws -> GatewayRecord {
+    private func serverName(_ gateway: GatewayRecord) -> String { "\(gateway.name).\(domain)" }
+
+    /// To all gateway servers.
+    func routes() async throws -> [GatewayServerRoute] {
+        try await database.gateways().filter { $0.kind == .server }
+            .map { GatewayServerRoute(name: serverName($0), address: $0.address) }
+    }
+
+    func record(_ gateway: ControlID) async throws -> GatewayRecord {
         guard let record = try await database.gateways().first(where: { $0.id == gateway }) else {
             throw HawserError(.notSignedIn, "The gateway server was removed.")
         }

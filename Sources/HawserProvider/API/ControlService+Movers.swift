@@ -21,7 +21,12 @@ extension ControlService {
         _ writer: consuming ResponseWriter,
         _ connection: ControlConnection
     ) async throws {
-        let (number, events) = gatewayHub.open(gateway, channel: connection.channel)
+        let isRelay = try await record(gateway).kind == .relay
+        let (number, events) = gatewayHub.open(
+            gateway,
+            channel: connection.channel,
+            routes: isRelay ? try await routes() : nil
+        )
         defer { gatewayHub.close(gateway, number: number) }
         logger.notice("Gateway server connected", metadata: ["gateway": "\(gateway)"])
         var head = HTTPResponse(status: .ok)
@@ -78,10 +83,8 @@ extension ControlService {
     /// Looks again at who may be connected and which movers may run.
     func refreshGateways() async {
         do {
-            let allowed = Set(
-                try await database.gateways().filter { $0.kind == .server && $0.publicKey != nil }.map(\.id)
-            )
-            gatewayHub.keep(allowed)
+            gatewayHub.keep(Set(try await database.gateways().filter { $0.publicKey != nil }.map(\.id)))
+            gatewayHub.setRoutes(try await routes())
         } catch {
             logger.error("Reading the gateways failed", metadata: ["error": "\(error)"])
         }

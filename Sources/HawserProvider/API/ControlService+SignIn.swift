@@ -104,13 +104,12 @@ extension ControlService {
         }
     }
 
-    /// In another order each time, so that tenants spread over the pool.
+    /// In another order each time, so that tenants spread over the pool, the less busy ones first.
     private func gateways(for tenant: TenantRecord) async throws -> [String] {
         let allowed = tenant.settings.gateways
-        return try await database.gateways()
+        let relays = try await database.gateways()
             .filter { $0.kind == .relay && (allowed.isEmpty || allowed.contains($0.name)) }
-            .map(\.address)
-            .shuffled()
+        return gatewayHub.spread(relays).map(\.address)
     }
 
     /// One look-up in memory.

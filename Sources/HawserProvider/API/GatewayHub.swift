@@ -9,7 +9,7 @@ import Synchronization
     import Foundation
 #endif
 
-/// The gateway servers that are connected and the movers that each of them shall run. In memory: after a restart of this
+/// The gateway servers and cloud gateways that are connected, and the movers that each gateway server shall run. In memory: after a restart of this
 /// server gateway servers sign in anew, and tenants ask for new grants.
 final class GatewayHub: Sendable {
     /// A mover that was started.
@@ -25,6 +25,7 @@ final class GatewayHub: Sendable {
         let channel: any Channel
         let events: AsyncStream<MoverEvent>.Continuation
         let number: Int
+        let isRelay: Bool
 
         func send(_ event: MoverEvent) {
             if case .dropped = events.yield(event) { end() }
@@ -42,6 +43,10 @@ final class GatewayHub: Sendable {
         var tokens: [ControlID: [Data]] = [:]
         var gateways: [Data: ControlID] = [:]
         var feeds: [ControlID: Feed] = [:]
+        /// Connections that cloud gateways have.
+        var loads: [ControlID: Int] = [:]
+        /// As cloud gateways were told last.
+        var routes: [GatewayServerRoute] = []
         var running: [ControlID: Running] = [:]
         /// Movers that were stopped can still settle their leases.
         var stopped: [ControlID: Running] = [:]
@@ -97,16 +102,28 @@ final class GatewayHub: Sendable {
     // MARK: Streams
 
     /// The gateway server's events, from the list of all its movers on. A newer stream ends the older.
-    func open(_ gateway: ControlID, channel: any Channel) -> (number: Int, events: AsyncStream<MoverEvent>) {
+    ///
+    /// - Parameter routes: for a cloud gateway.
+    func open(
+        _ gateway: ControlID,
+        channel: any Channel,
+        routes: [GatewayServerRoute]?
+    ) -> (number: Int, events: AsyncStream<MoverEvent>) {
         let (events, continuation) = AsyncStream.makeStream(
             of: MoverEvent.self,
             bufferingPolicy: .bufferingOldest(Self.mostEvents)
         )
         let (older, number) = state.withLock { state in
             state.feedCount += 1
-            let feed = Feed(channel: channel, events: continuation, number: state.feedCount)
+            let feed = Feed(
+                channel: channel,
+                events: continuation,
+                number: state.feedCount,
+                isRelay: routes != nil
+            )
             let movers = state.running.values.filter { $0.gateway == gateway }.map(\.mover)
             continuation.yield(.movers(movers))
+            if let routes { continuation.yield(.routes(routes)) }
             if state.isStopping { continuation.yield(.reconnect(after: 1)) }
             return (state.feeds.updateValue(feed, forKey: gateway), state.feedCount)
         }
@@ -118,7 +135,9 @@ final class GatewayHub: Sendable {
 
     func close(_ gateway: ControlID, number: Int) {
         let feed = state.withLock { state in
-            state.feeds[gateway]?.number == number ? state.feeds.removeValue(forKey: gateway) : nil
+            guard state.feeds[gateway]?.number == number else { return nil as Feed? }
+            state.loads[gateway] = nil
+            return state.feeds.removeValue(forKey: gateway)
         }
         feed?.events.finish()
     }
@@ -139,6 +158,42 @@ final class GatewayHub: Sendable {
             return Array(state.feeds.values)
         }
         for feed in feeds { feed.send(.reconnect(after: 1)) }
+    }
+
+    // MARK: Cloud gateways
+
+    func setRoutes(_ routes: [GatewayServerRoute]) {
+        state.withLock { state in
+            guard routes != state.routes else { return }
+            state.routes = routes
+            for feed in state.feeds.values where feed.isRelay { feed.send(.routes(routes)) }
+        }
+    }
+
+    func setLoad(_ connections: Int, of gateway: ControlID) {
+        state.withLock { state in
+            if state.feeds[gateway]?.isRelay == true { state.loads[gateway] = max(0, connections) }
+        }
+    }
+
+    /// In an order in which those with fewer connections come first more often: by chance, so that not all of those who
+    /// sign in between two reports go to the same. One that reports nothing counts as the mean of the others.
+    func spread(
+        _ relays: [GatewayRecord],
+        random: () -> Double = { .random(in: 0..<1) }
+    ) -> [GatewayRecord] {
+        let loads = state.withLock { $0.loads }
+        let known = relays.compactMap { loads[$0.id] }
+        let mean = known.isEmpty ? 0 : known.reduce(0, +) / known.count
+        var rest = relays.map { ($0, weight: 1 / Double(1 + (loads[$0.id] ?? mean))) }
+        return relays.map { _ in
+            var place = random() * rest.reduce(0) { $0 + $1.weight }
+            let index = rest.firstIndex { relay in
+                place -= relay.weight
+                return place < 0
+            }
+            return rest.remove(at: index ?? rest.count - 1).0
+        }
     }
 
     // MARK: Movers

@@ -1,12 +1,11 @@
 import HawserControl
 import HawserFormat
 
-/// For a gateway server, with what it joins with.
+/// With what it joins with: a gateway server has to, a relay when it is to learn its routes.
 public struct GatewayAdded: Codable, Sendable {
     public var gateway: GatewayRecord
-    /// `nil` for a relay.
-    public var code: String?
-    /// `nil` for a relay, and while there is no authority.
+    public var code: String
+    /// `nil` while there is no authority.
     public var joinString: String?
 }
 
@@ -26,7 +25,6 @@ public struct GatewayAdd: AdminRequest {
     public func run(_ service: AdminService) async throws -> GatewayAdded {
         let database = service.database
         let gateway = try await database.addGateway(name, kind: kind, address: address, actor: service.actor)
-        guard kind == .server else { return GatewayAdded(gateway: gateway) }
         do {
             let code = try await database.addJoinCode(.gateway(gateway.id), actor: service.actor)
             let join = try await service.joinString?(code, name, [])

@@ -28,6 +28,7 @@ extension ConfigurationDatabase {
         try await write(actor: actor) { transaction in
             let id = ControlID.random()
             try checkName(name)
+            if kind == .server { try Self.checkLabel(name) }
             guard GatewayAddress(address)?.description == address else {
                 throw HawserError(.invalidArgument, "An address is `host:port`.", place: address)
             }
@@ -41,6 +42,22 @@ extension ConfigurationDatabase {
             try transaction.audit("gateway.add", name, "\(kind.rawValue) \(address)")
             transaction.publish(.general)
             return try transaction.db.one("gateway", id: id, what: "gateway").map(GatewayRecord.init)
+        }
+    }
+
+    /// With the provider's domain it is the server's name, for which it gets a certificate.
+    private static func checkLabel(_ name: String) throws {
+        let isLabel = name.utf8.allSatisfy { byte in
+            (UInt8(ascii: "a")...UInt8(ascii: "z")).contains(byte)
+                || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte)
+                || byte == UInt8(ascii: "-")
+        }
+        guard isLabel, name.utf8.count <= 63, name.utf8.last != UInt8(ascii: "-"), name != "control" else {
+            throw HawserError(
+                .invalidArgument,
+                "A gateway server's name is a label of a host name: at most 63 of a to z, 0 to 9 and `-`, and not `control`.",
+                place: name
+            )
         }
     }
 

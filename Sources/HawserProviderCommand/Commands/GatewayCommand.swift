@@ -19,7 +19,7 @@ struct GatewayAddCommand: AsyncParsableCommand {
         discussion: """
             Join strings that are made from now on name the relays, and tenants hear of them when they sign in. Gateway \
             servers join with the join string that is printed (`hawser-gateway join`), good once and for 72 hours; \
-            repositories name them.
+            repositories name them. A relay joins with its own to learn its routes, or has them all in a file.
 
             Examples:
               hawser-provider gateway add g1 --kind relay --address gateway.example.org:6180
@@ -36,7 +36,7 @@ struct GatewayAddCommand: AsyncParsableCommand {
 
     func run() async throws {
         let answer = try await options.perform(GatewayAdd(name: name, kind: kind, address: address))
-        try Output.show(answer, options, answer.joinString ?? answer.code ?? "Added gateway \(name).")
+        try Output.show(answer, options, answer.joinString ?? answer.code)
     }
 }
 

@@ -61,18 +61,19 @@ struct ProviderBench {
         )
     }
 
-    func startGateway() throws -> RunningCommand {
+    func startGateway(_ options: [String] = []) throws -> RunningCommand {
         try RunningCommand(
             HawserBinary.path("hawser-gateway"),
-            ["relay", "--routes", directory.path + "/routes.yaml", "--listen", "127.0.0.1:\(gatewayPort)"],
+            ["relay", "--routes", directory.path + "/routes.yaml", "--listen", "127.0.0.1:\(gatewayPort)"] + options,
             environment: environment
         )
     }
 
-    func join(_ joinString: String) async throws -> CommandResult {
+    /// - Parameter folder: of the gateway, in that of the bench.
+    func join(_ joinString: String, _ folder: String = "gs1") async throws -> CommandResult {
         try await RunningCommand(
             HawserBinary.path("hawser-gateway"),
-            ["join", "-", "--data", directory.path + "/gs1"],
+            ["join", "-", "--data", directory.path + "/" + folder],
             environment: environment,
             input: Data("\(joinString)\n".utf8)
         ).result()

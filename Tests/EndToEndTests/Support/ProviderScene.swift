@@ -120,7 +120,7 @@ final class ProviderScene: Sendable {
         }
     }
 
-    private func joinGatewayServer() async throws {
+    func joinGatewayServer() async throws {
         let address = "127.0.0.1:\(system.gatewayServerPort)"
         let added = try await system.provider(
             arguments: ["gateway", "add", "gs1", "--kind", "server", "--address", address, "--json"]

@@ -162,6 +162,8 @@ import Yams
             "GatewayRegistrationAnswer": [GatewayRegistrationAnswer(gateway: id, name: "")],
             "GatewaySignInRequest": [GatewaySignInRequest(gateway: id, nonce: Data(), signature: Data())],
             "GatewaySignInAnswer": [GatewaySignInAnswer(token: "", authorities: [])],
+            "GatewayLoad": [GatewayLoad(connections: 1)],
+            "GatewayServerRoute": [GatewayServerRoute(name: "", address: "")],
             "CertificateRequest": [CertificateRequest(publicKey: Data())],
             "CertificateAnswer": [CertificateAnswer(chain: [], expiresIn: 1)],
             "Mover": [mover, bareMover],
@@ -169,6 +171,7 @@ import Yams
             "MoverStorageAnswer": [MoverStorageAnswer(storage: storage, folder: "", credentials: sealed)],
             "MoverEvent": [
                 MoverEvent.movers([mover]), MoverEvent.start(mover), MoverEvent.stop(id), MoverEvent.returnUnused(id),
+                MoverEvent.routes([]),
                 MoverEvent.heartbeat, MoverEvent.reconnect(after: 1),
             ],
             "NonceAnswer": [NonceAnswer(nonce: Data(), expiresIn: 1)],

@@ -161,11 +161,22 @@ struct TestClient: Sendable {
         of session: SessionAnswer,
         _ body: (inout EventReader) async throws -> Result
     ) async throws -> Result {
-        let request = request(.GET, ControlAPI.events(session.session), token: session.token)
+        try await withStream(ControlAPI.events(session.session), token: session.token) { events async throws in
+            var reader = EventReader(events: events)
+            return try await body(&reader)
+        }
+    }
+
+    func withStream<Event: Decodable & Sendable, Result: Sendable>(
+        _ path: String,
+        token: String,
+        _ body: (inout AsyncThrowingStream<Event, any Error>.Iterator) async throws -> Result
+    ) async throws -> Result {
+        let request = request(.GET, path, token: token)
         let response = try await http.execute(request, timeout: .seconds(60))
         #expect(response.status == .ok)
         #expect(response.headers.first(name: "content-type") == "application/x-ndjson")
-        let (events, event) = AsyncThrowingStream.makeStream(of: SessionEvent.self)
+        let (events, event) = AsyncThrowingStream.makeStream(of: Event.self)
         return try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask {
                 do {
@@ -173,7 +184,7 @@ struct TestClient: Sendable {
                     for try await part in response.body {
                         held.append(contentsOf: part.readableBytesView)
                         while let end = held.firstIndex(of: UInt8(ascii: "\n")) {
-                            event.yield(try JSONDecoder().decode(SessionEvent.self, from: held[..<end]))
+                            event.yield(try JSONDecoder().decode(Event.self, from: held[..<end]))
                             held = Data(held[(end + 1)...])
                         }
                     }
@@ -183,8 +194,8 @@ struct TestClient: Sendable {
                 }
             }
             defer { group.cancelAll() }
-            var reader = EventReader(events: events.makeAsyncIterator())
-            return try await body(&reader)
+            var iterator = events.makeAsyncIterator()
+            return try await body(&iterator)
         }
     }
 }

@@ -1,0 +1,97 @@
+import Crypto
+import HawserControl
+import HawserFormat
+import Testing
+
+@testable import HawserProvider
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
+@Suite("Cloud gateways at the provider's server")
+struct RelayTests {
+    /// A cloud gateway that has signed in: its token.
+    private func relay(_ name: String, _ provider: ServedProvider, _ client: TestClient) async throws -> String {
+        let address = "\(name).example:6180"
+        let gateway = try await provider.database.addGateway(name, kind: .relay, address: address).id
+        let code = try await provider.database.addJoinCode(.gateway(gateway))
+        let key = Curve25519.Signing.PrivateKey()
+        let registration = GatewayRegistrationRequest(code: code, publicKey: key.publicKey.rawRepresentation)
+        #expect(try await client.post(GatewayServerAPI.gateways, registration).status == 200)
+        let nonce = try await client.nonce()
+        let signed = GatewaySignInRequest.signedBytes(
+            gateway: gateway,
+            nonce: nonce,
+            domain: ServedProvider.domain
+        )
+        let request = GatewaySignInRequest(gateway: gateway, nonce: nonce, signature: try key.signature(for: signed))
+        let answer = try await client.post(GatewayServerAPI.sessions, request).value(GatewaySignInAnswer.self)
+        provider.log.addSecret(answer.token)
+        return answer.token
+    }
+
+    private typealias Events = AsyncThrowingStream<MoverEvent, any Error>.Iterator
+
+    private func routes(_ events: inout Events) async throws -> [String] {
+        while let event = try await events.next(isolation: #isolation) {
+            if case .routes(let routes) = event { return routes.map { "\($0.name) \($0.address)" } }
+        }
+        throw HawserError(.unavailable, "The stream has ended.")
+    }
+
+    @Test("hear of gateway servers when they come, and of each change, and get no certificate")
+    func routes() async throws {
+        try await withProvider { provider, client in
+            let database = provider.database
+            _ = try await database.addGateway("gs1", kind: .server, address: "10.0.0.1:6182")
+            let token = try await relay("g1", provider, client)
+            try await client.withStream(GatewayServerAPI.events, token: token) { (events: inout Events) async throws in
+                #expect(try await routes(&events) == ["gs1.provider.test 10.0.0.1:6182"])
+                let second = try await database.addGateway("gs2", kind: .server, address: "10.0.0.2:6182").id
+                #expect(
+                    try await routes(&events) == ["gs1.provider.test 10.0.0.1:6182", "gs2.provider.test 10.0.0.2:6182"]
+                )
+                try await database.removeGateway(second)
+                #expect(try await routes(&events) == ["gs1.provider.test 10.0.0.1:6182"])
+            }
+            let certificate = try await client.post(
+                GatewayServerAPI.certificates,
+                CertificateRequest(publicKey: P256.Signing.PrivateKey().publicKey.x963Representation),
+                token: token
+            )
+            #expect(certificate.code == "access_denied")
+            // Nobody can have the name of the provider's server.
+            for name in ["control", "Control", "a.b", "-a", "a_b"] {
+                await expectError(.invalidArgument) {
+                    try await database.addGateway(name, kind: .server, address: "10.0.0.3:6182")
+                }
+            }
+        }
+    }
+
+    @Test("are named to tenants by how busy they say they are")
+    func load() async throws {
+        try await withProvider { provider, client in
+            let (idle, busy) = (try await relay("g1", provider, client), try await relay("g2", provider, client))
+            let machine = try await client.register()
+            func first() async throws -> Set<String> {
+                var names: Set<String> = []
+                for _ in 0..<20 { names.insert(try #require(try await client.signIn(machine).gateways.first)) }
+                return names
+            }
+            #expect(try await first().count == 2)
+            try await client.withStream(GatewayServerAPI.events, token: idle) { (_: inout Events) async throws in
+                try await client.withStream(GatewayServerAPI.events, token: busy) { (_: inout Events) async throws in
+                    for (token, connections) in [(idle, 0), (busy, 1_000_000_000)] {
+                        let load = GatewayLoad(connections: connections)
+                        #expect(try await client.post(GatewayServerAPI.load, load, token: token).status == 204)
+                    }
+                    #expect(try await first() == ["g1.example:6180"])
+                }
+            }
+        }
+    }
+}
