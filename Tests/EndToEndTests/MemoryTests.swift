@@ -53,6 +53,7 @@ struct MemoryTests {
                 try Data(generator.bytes(40_000)).write(to: URL(filePath: scene.tenant.source + "/file-\(index)"))
             }
             let own = try #require(scene.storage.secret(of: S3TestServer.Configuration.User.test.accessKeyID))
+            scene.storage.resetCounts()
             let command = try scene.tenant.start(["backup", scene.tenant.source, "--limit-upload", "512", "--json"])
             defer { command.send(SIGKILL) }
             var searches = 0
@@ -60,7 +61,7 @@ struct MemoryTests {
             while true {
                 secrets = Set(scene.storage.sessions.compactMap(scene.storage.secret)).union([own])
                 guard let found = try await places(command.processIdentifier, secrets.sorted()) else { break }
-                searches += 1
+                if scene.storage.counts[.put] > 0 { searches += 1 }
                 // A signature was being made; at the same place it is gone the next time.
                 var rest = found
                 for _ in 0..<2 where !rest.isEmpty {
@@ -70,7 +71,7 @@ struct MemoryTests {
             }
             let result = try await command.result()
             result.expect(0)
-            #expect(searches >= 2, "\(searches)")
+            #expect(searches >= 1)
             #expect(isTemporary == (secrets.count > 2))
             // The search finds what is in a process: the test's own memory has them.
             let here = try await places(getpid(), [own])

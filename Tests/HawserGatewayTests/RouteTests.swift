@@ -51,6 +51,8 @@ struct RouteTests {
         #expect(backends("gs2.backup.example") == ["10.0.0.12:6182"])
         #expect(backends("gs3.backup.example") == nil)
         #expect(routes.routes.count == 2)
+        let wildcard = try RelayRoutes(yaml: "routes: [{names: [\"*.backup.example\"], backends: [\"10.0.0.9:1\"]}]")
+        #expect(try wildcard.adding(learnt, logger) == wildcard)
     }
 
     @Test(arguments: ["backup.example", "a.b.backup.example", "example", "control.backup.example.org"])

@@ -39,13 +39,19 @@ public final class RouteLearner: Service {
 
     /// The routes file was read again. When `load` throws, everything stays as it was.
     public func reload(_ load: () throws -> RelayRoutes) {
-        gateway.reload {
-            let fixed = try load()
-            let learned = state.withLock { state in
-                state.fixed = fixed
-                return state.learned
+        change { $0.fixed = try load() }
+    }
+
+    /// One change at a time comes into force.
+    private func change(_ body: (inout State) throws -> Void) {
+        state.withLock { state in
+            gateway.reload {
+                var new = state
+                try body(&new)
+                let routes = try new.fixed.adding(new.learned, logger)
+                state = new
+                return routes
             }
-            return try fixed.adding(learned, logger)
         }
     }
 
@@ -102,11 +108,7 @@ public final class RouteLearner: Service {
     }
 
     func learn(_ routes: [GatewayServerRoute]) {
-        let fixed = state.withLock { state in
-            state.learned = routes
-            return state.fixed
-        }
-        gateway.reload { try fixed.adding(routes, logger) }
+        change { $0.learned = routes }
         do {
             try GatewayMembership.write(try JSONEncoder().encode(routes), to: file)
         } catch {
@@ -119,11 +121,7 @@ public final class RouteLearner: Service {
         guard let routes = try? JSONDecoder().decode([GatewayServerRoute].self, from: data) else {
             return logger.warning("The routes that were kept can't be read", metadata: ["file": "\(file)"])
         }
-        let fixed = state.withLock { state in
-            state.learned = routes
-            return state.fixed
-        }
-        gateway.reload { try fixed.adding(routes, logger) }
+        change { $0.learned = routes }
     }
 
     private var file: String { "\(folder)/routes.json" }
@@ -132,7 +130,7 @@ public final class RouteLearner: Service {
 extension RelayRoutes {
     /// With those that are not there yet. One that can't be used is left out, and logged.
     func adding(_ learned: [GatewayServerRoute], _ logger: Logger) throws -> RelayRoutes {
-        var known = Set(routes.flatMap(\.names).filter { !$0.isWildcard }.map(\.name))
+        var known: Set<ServerName> = []
         var all = routes
         for route in learned {
             guard let pattern = ServerNamePattern(route.name), !pattern.isWildcard,
@@ -146,6 +144,7 @@ extension RelayRoutes {
                 )
                 continue
             }
+            guard self.route(for: pattern.name) == nil else { continue }
             if known.insert(pattern.name).inserted { all.append(Route(names: [pattern], backends: [backend])) }
         }
         return try RelayRoutes(all)

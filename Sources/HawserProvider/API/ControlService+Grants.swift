@@ -124,6 +124,10 @@ extension ControlService {
         case .tickets: issued = try await issuer.temporary(storage, folder: account, purpose: .restore)
         case .sas: throw HawserError(.unsupported, "This server can't issue shared access signatures.")
         }
+        // It may have ended while the storage was asked, and what was issued to it been revoked before.
+        guard database.session(session.id)?.ended == nil else {
+            throw HawserError(.sessionOver, "The session was closed.")
+        }
         let sealed = try SealedS3Credentials(
             sealing: issued.credentials,
             to: vaultKey,

@@ -28,6 +28,8 @@ extension ControlService {
             routes: isRelay ? try await routes() : nil
         )
         defer { gatewayHub.close(gateway, number: number) }
+        // What has changed before the stream was known.
+        if isRelay { gatewayHub.setRoutes(try await routes()) }
         logger.notice("Gateway server connected", metadata: ["gateway": "\(gateway)"])
         var head = HTTPResponse(status: .ok)
         head.headerFields[.contentType] = "application/x-ndjson"

@@ -25,7 +25,8 @@ final class GatewayHub: Sendable {
         let channel: any Channel
         let events: AsyncStream<MoverEvent>.Continuation
         let number: Int
-        let isRelay: Bool
+        /// The routes that a cloud gateway has heard; `nil` for a gateway server.
+        var told: [GatewayServerRoute]?
 
         func send(_ event: MoverEvent) {
             if case .dropped = events.yield(event) { end() }
@@ -45,8 +46,6 @@ final class GatewayHub: Sendable {
         var feeds: [ControlID: Feed] = [:]
         /// Connections that cloud gateways have.
         var loads: [ControlID: Int] = [:]
-        /// As cloud gateways were told last.
-        var routes: [GatewayServerRoute] = []
         var running: [ControlID: Running] = [:]
         /// Movers that were stopped can still settle their leases.
         var stopped: [ControlID: Running] = [:]
@@ -119,7 +118,7 @@ final class GatewayHub: Sendable {
                 channel: channel,
                 events: continuation,
                 number: state.feedCount,
-                isRelay: routes != nil
+                told: routes
             )
             let movers = state.running.values.filter { $0.gateway == gateway }.map(\.mover)
             continuation.yield(.movers(movers))
@@ -164,20 +163,26 @@ final class GatewayHub: Sendable {
 
     func setRoutes(_ routes: [GatewayServerRoute]) {
         state.withLock { state in
-            guard routes != state.routes else { return }
-            state.routes = routes
-            for feed in state.feeds.values where feed.isRelay { feed.send(.routes(routes)) }
+            for (gateway, feed) in state.feeds where feed.told != nil && feed.told != routes {
+                state.feeds[gateway]?.told = routes
+                feed.send(.routes(routes))
+            }
         }
     }
 
+    // No relay holds more, and whatever one says, sums stay far from overflowing.
+    private static let largestLoad = 1_000_000
+
     func setLoad(_ connections: Int, of gateway: ControlID) {
         state.withLock { state in
-            if state.feeds[gateway]?.isRelay == true { state.loads[gateway] = max(0, connections) }
+            guard state.feeds[gateway]?.told != nil else { return }
+            state.loads[gateway] = min(max(0, connections), Self.largestLoad)
         }
     }
 
     /// In an order in which those with fewer connections come first more often: by chance, so that not all of those who
-    /// sign in between two reports go to the same. One that reports nothing counts as the mean of the others.
+    /// sign in between two reports go to the same, nor all to one that says it has nothing to do. One that reports nothing
+    /// counts as the mean of the others.
     func spread(
         _ relays: [GatewayRecord],
         random: () -> Double = { .random(in: 0..<1) }
@@ -185,7 +190,8 @@ final class GatewayHub: Sendable {
         let loads = state.withLock { $0.loads }
         let known = relays.compactMap { loads[$0.id] }
         let mean = known.isEmpty ? 0 : known.reduce(0, +) / known.count
-        var rest = relays.map { ($0, weight: 1 / Double(1 + (loads[$0.id] ?? mean))) }
+        // An idle one is taken five times as often as one with the mean.
+        var rest = relays.map { ($0, weight: 1 / Double(1 + mean / 4 + (loads[$0.id] ?? mean))) }
         return relays.map { _ in
             var place = random() * rest.reduce(0) { $0 + $1.weight }
             let index = rest.firstIndex { relay in

@@ -88,8 +88,10 @@ extension ConfigurationDatabase {
     func noteRevoked(_ folder: ControlID) async throws {
         let holder = key
         try await write { transaction in
-            try transaction.db.update("folder", id: folder, ["mustRevoke": false])
+            try transaction.db.run("UPDATE folder SET mustRevoke = 0 WHERE id = ? AND mustRevoke", [folder.text])
+            let wasDue = transaction.db.changesCount > 0
             let rows = try transaction.db.rows("SELECT id FROM credential WHERE folder = ?", [folder.text])
+            guard wasDue || !rows.isEmpty else { return }
             for row in rows { try transaction.removeCredential(row.id("id"), holder.key) }
             try transaction.audit("credential.revoke", folder.text, "\(rows.count)")
         }
@@ -104,6 +106,13 @@ extension Transaction {
         try db.run(
             "UPDATE folder SET mustRevoke = 1 WHERE tenant = ?1 AND (?2 IS NULL OR subtenant = ?2)",
             [tenant.text, subtenant?.text]
+        )
+    }
+
+    func revokeCredentialsOfSubtenants(tenant: ControlID) throws {
+        try db.run(
+            "UPDATE folder SET mustRevoke = 1 WHERE tenant = ? AND subtenant IS NOT NULL",
+            [tenant.text]
         )
     }
 

@@ -154,8 +154,20 @@ extension Transaction {
             [identity.tenant.id.text, name]
         )
         guard let row else { throw HawserError(.notFound, "There is no such subtenant.", place: name) }
-        try audit("session.subtenant", identity.device.id.text, "\(purpose) in \(name)")
-        return try SubtenantRecord(row)
+        let subtenant = try SubtenantRecord(row)
+        // Not again within an hour: the log only grows, and a machine opens as many sessions as it likes.
+        let hour = (now - .seconds(3600)).milliseconds
+        let other = try db.row(
+            """
+            SELECT 1 FROM session WHERE tenant = ?1 AND (ended IS NULL OR ended > ?2) AND opened > ?2
+            AND device = ?3 AND subtenant = ?4 AND purpose = ?5 LIMIT 1
+            """,
+            [identity.tenant.id.text, hour, identity.device.id.text, subtenant.id.text, purpose.rawValue]
+        )
+        if other == nil {
+            try audit("session.subtenant", identity.device.id.text, "\(purpose) in \(name) (\(subtenant.id))")
+        }
+        return subtenant
     }
 
     fileprivate func admit(_ identity: Identity, _ purpose: Purpose) throws {
@@ -208,7 +220,6 @@ extension Transaction {
                 try end(session, ControlProblem(refusal.code, refusal.message), table)
             } else if session.subtenant != nil, (row["home"] as String?) == nil, !tenant.settings.reachesSubtenants {
                 try end(session, Self.mayNotReach, table)
-                try revokeCredentials(tenant: tenant.id, subtenant: session.subtenant)
             }
         }
     }

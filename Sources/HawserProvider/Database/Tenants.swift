@@ -103,6 +103,9 @@ extension ConfigurationDatabase {
                 try Self.markSharedKeys(of: id, transaction)
                 try transaction.revokeCredentials(tenant: id, subtenant: nil)
             }
+            if old.settings.reachesSubtenants, !new.settings.reachesSubtenants {
+                try transaction.revokeCredentialsOfSubtenants(tenant: id)
+            }
             try transaction.endRefusedSessions(of: new, sessions)
             return new
         }

@@ -116,12 +116,14 @@ final class CredentialIssuer: Sendable {
     /// For other programs than the tenant's vault: never those that a vault has, so that what the storage logs of their key
     /// belongs to one entry of the audit log; and for an hour, because only roles of the folder's own can be taken back.
     func exported(_ storage: StorageRecord, folder: FolderRecord, purpose: Purpose) async throws -> Issued {
-        let (credentials, life) = try await assume(
-            storage,
-            FolderPolicy(folder, in: storage.settings),
-            .purpose(purpose),
-            atMost: Self.shortLife
-        )
+        let (credentials, life) = try await alone(folder.id) {
+            try await assume(
+                storage,
+                FolderPolicy(folder, in: storage.settings),
+                .purpose(purpose),
+                atMost: Self.shortLife
+            )
+        }
         return Issued(
             credentials: credentials,
             generation: try await database.credentialsGeneration(folder: folder.id),
@@ -134,11 +136,16 @@ final class CredentialIssuer: Sendable {
     func signer(_ storage: StorageRecord, folder: FolderRecord) async throws -> S3Credentials {
         guard storage.settings.sts != nil else { return try await key(of: storage) }
         let maker = try await maker(storage)
-        return try await alone(folder.id) {
-            let now = database.clock.steady
-            if let kept = signing.withLock({ $0[folder.id] }), now < kept.until, kept.by == maker {
-                return kept.credentials
+        func kept() -> S3Credentials? {
+            signing.withLock { $0[folder.id] }.flatMap {
+                database.clock.steady < $0.until && $0.by == maker ? $0.credentials : nil
             }
+        }
+        // The storage is not asked, so nobody waits for who asks it.
+        if let kept = kept() { return kept }
+        return try await alone(folder.id) {
+            if let kept = kept() { return kept }
+            let now = database.clock.steady
             let (credentials, life) = try await assume(
                 storage,
                 FolderPolicy(folder, in: storage.settings),

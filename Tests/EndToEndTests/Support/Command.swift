@@ -89,11 +89,22 @@ final class RunningCommand: Sendable {
         kill(processIdentifier, signal)
     }
 
+    private struct NeverSaid: Error {
+        var text: String
+        var errors: String
+    }
+
     /// Waits until the standard error has this text.
     func waitForErrors(_ text: String) async throws {
-        while !String(decoding: try Data(contentsOf: streams.url.appending(path: "errors")), as: UTF8.self)
-            .contains(text)
-        { try await Task.sleep(for: .milliseconds(10)) }
+        while true {
+            // It may say it with its last breath.
+            let hasEnded = kill(processIdentifier, 0) != 0
+            let data = try Data(contentsOf: streams.url.appending(path: "errors"))
+            let errors = String(decoding: data, as: UTF8.self)
+            if errors.contains(text) { return }
+            if hasEnded { throw NeverSaid(text: text, errors: errors) }
+            try await Task.sleep(for: .milliseconds(10))
+        }
     }
 
     /// Waits for the end; after `timeout` the command is killed, which the result then shows.

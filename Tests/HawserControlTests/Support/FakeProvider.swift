@@ -238,7 +238,10 @@ final class FakeProvider: Sendable {
             let answer = try provider.answer(request)
             if case .answerLost = fault { throw FakeProvider.broken }
             // Who still follows the session hears of its end before who ended it has the answer.
-            while request.method == .delete, !provider.state.withLock({ $0.streams.isEmpty }) { await Task.yield() }
+            while request.method == .delete, !provider.state.withLock({ $0.streams.isEmpty }) {
+                try Task.checkCancellation()
+                await Task.yield()
+            }
             return try JSONEncoder().encode(answer)
         }
 

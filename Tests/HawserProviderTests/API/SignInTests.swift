@@ -159,7 +159,10 @@ import Testing
                 #expect(own.id == folder.id)
             }
             let audit = try await database.auditEntries(limit: 10, action: "session.subtenant")
-            #expect(audit.map(\.detail) == ["prune in branch", "check in branch", "restore in branch"])
+            let details = ["prune", "check", "restore"].map { "\($0) in branch (\(branch.id))" }
+            #expect(audit.map(\.detail) == details)
+            _ = try await client.signIn(machine, purpose: .restore, subtenant: "branch")
+            #expect(try await database.auditEntries(limit: 10, action: "session.subtenant").count == 3)
 
             func refusal(_ machine: TestClient.Device, _ purpose: Purpose, _ name: String) async -> HawserError.Code? {
                 await #expect(throws: HawserError.self) {
@@ -176,6 +179,9 @@ import Testing
             changed.subtenant = "branch"
             #expect(try await client.post(ControlAPI.sessions, changed).code == "not_signed_in")
 
+            // Also of a session that is over.
+            let over = try await client.signIn(machine, purpose: .prune, subtenant: "branch")
+            _ = try await client.send(.DELETE, ControlAPI.session(over.session), token: over.token)
             let running = try await client.signIn(machine, purpose: .restore, subtenant: "branch")
             let theirs = try await client.signIn(branches)
             _ = try await database.updateTenant(provider.tenant) { $0.settings.reachesSubtenants = false }

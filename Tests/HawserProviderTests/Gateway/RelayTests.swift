@@ -35,9 +35,10 @@ struct RelayTests {
 
     private typealias Events = AsyncThrowingStream<MoverEvent, any Error>.Iterator
 
-    private func routes(_ events: inout Events) async throws -> [String] {
+    /// Passes over what was said before a change.
+    private func wait(_ events: inout Events, for wanted: [String]) async throws {
         while let event = try await events.next(isolation: #isolation) {
-            if case .routes(let routes) = event { return routes.map { "\($0.name) \($0.address)" } }
+            if case .routes(let routes) = event, routes.map({ "\($0.name) \($0.address)" }) == wanted { return }
         }
         throw HawserError(.unavailable, "The stream has ended.")
     }
@@ -48,14 +49,13 @@ struct RelayTests {
             let database = provider.database
             _ = try await database.addGateway("gs1", kind: .server, address: "10.0.0.1:6182")
             let token = try await relay("g1", provider, client)
+            let first = ["gs1.provider.test 10.0.0.1:6182"]
             try await client.withStream(GatewayServerAPI.events, token: token) { (events: inout Events) async throws in
-                #expect(try await routes(&events) == ["gs1.provider.test 10.0.0.1:6182"])
+                try await wait(&events, for: first)
                 let second = try await database.addGateway("gs2", kind: .server, address: "10.0.0.2:6182").id
-                #expect(
-                    try await routes(&events) == ["gs1.provider.test 10.0.0.1:6182", "gs2.provider.test 10.0.0.2:6182"]
-                )
+                try await wait(&events, for: first + ["gs2.provider.test 10.0.0.2:6182"])
                 try await database.removeGateway(second)
-                #expect(try await routes(&events) == ["gs1.provider.test 10.0.0.1:6182"])
+                try await wait(&events, for: first)
             }
             let certificate = try await client.post(
                 GatewayServerAPI.certificates,
@@ -85,11 +85,24 @@ struct RelayTests {
             #expect(try await first().count == 2)
             try await client.withStream(GatewayServerAPI.events, token: idle) { (_: inout Events) async throws in
                 try await client.withStream(GatewayServerAPI.events, token: busy) { (_: inout Events) async throws in
-                    for (token, connections) in [(idle, 0), (busy, 1_000_000_000)] {
-                        let load = GatewayLoad(connections: connections)
-                        #expect(try await client.post(GatewayServerAPI.load, load, token: token).status == 204)
+                    func report(_ loads: [Int]) async throws {
+                        for (token, connections) in zip([idle, busy], loads) {
+                            let load = GatewayLoad(connections: connections)
+                            #expect(try await client.post(GatewayServerAPI.load, load, token: token).status == 204)
+                        }
                     }
-                    #expect(try await first() == ["g1.example:6180"])
+                    // Nothing that one says breaks anything.
+                    for loads in [[.max, .max], [.min, .max], [-1, 0]] {
+                        try await report(loads)
+                        _ = try await first()
+                    }
+                    try await report([0, 1_000_000])
+                    var counts: [String: Int] = [:]
+                    for _ in 0..<40 {
+                        counts[try #require(try await client.signIn(machine).gateways.first), default: 0] += 1
+                    }
+                    // Ten of eleven: fewer than half would be a chance of one in 10^20 or so.
+                    #expect(counts["g1.example:6180", default: 0] > 20)
                 }
             }
         }
