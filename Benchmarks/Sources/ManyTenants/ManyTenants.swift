@@ -37,7 +37,9 @@ enum ManyTenants {
                     }
                 }
             }
-            return try await group.reduce(into: [Double]()) { $0.append($1) }.sorted()
+            var times: [Double] = []
+            for try await time in group { times.append(time) }
+            return times.sorted()
         }
         print(String(decoding: try JSONEncoder().encode(times), as: UTF8.self))
     }
@@ -48,7 +50,7 @@ enum ManyTenants {
         return (0..<count).map { _ in
             let words = (0..<objectBytes / 8).map { _ in generator.next() }
             let bytes = words.withUnsafeBytes { Array($0) }
-            let sha256 = ObjectName(sha256Of: bytes)
+            let sha256 = ObjectName(hashOf: bytes)
             return (.named(.dataPack, sha256), bytes, sha256)
         }
     }
