@@ -8,6 +8,8 @@ let package = Package(
     dependencies: [
         .package(name: "hawser", path: ".."),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
     ],
     targets: [
         .executableTarget(
@@ -18,6 +20,16 @@ let package = Package(
             ]
         ),
         .executableTarget(name: "ManyTenants", dependencies: [.product(name: "Hawser", package: "hawser")]),
+        .executableTarget(
+            name: "ProviderLoad",
+            dependencies: [
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+            ]
+        ),
     ],
     swiftLanguageModes: [.v6]
 )
