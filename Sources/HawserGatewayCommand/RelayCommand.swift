@@ -23,9 +23,9 @@ struct RelayCommand: AsyncParsableCommand {
         abstract: "Relay TLS connections to the backend that their server name says.",
         discussion: """
             TLS is not opened here. The routes file has at least the way to the provider's server; with --data the others \
-            are learned from it (`hawser-gateway join` into that folder). SIGHUP reads the routes again; SIGTERM stops listening and lets connections end for up \
-            to --drain; a second SIGTERM ends at once. Every option can also be given as a variable: --idle as \
-            HAWSER_RELAY_IDLE.
+            are learned from it (`hawser-gateway join` into that folder). SIGHUP reads the routes again; SIGTERM stops \
+            listening and lets connections end for up to --drain; a second SIGTERM ends at once. Every option can also be \
+            given as a variable: --idle as HAWSER_RELAY_IDLE.
 
             Example:
               hawser-gateway relay --routes /etc/hawser/relay.yaml --listen 0.0.0.0:6180 --metrics 127.0.0.1:9180

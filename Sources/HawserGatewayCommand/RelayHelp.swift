@@ -13,6 +13,6 @@ enum RelayHelp {
         "hawser_relay_backend_connections": "Connections that a backend has, or is about to have.",
         "hawser_relay_backend_healthy": "1, or 0 while a backend is set aside.",
         "hawser_relay_accept_errors_total": "Connections that could not be accepted.",
-        "hawser_relay_reloads_total": "Routes read or learnt after the start, by result.",
+        "hawser_relay_reloads_total": "Routes read or learned after the start, by result.",
     ]
 }

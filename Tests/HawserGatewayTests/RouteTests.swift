@@ -31,11 +31,11 @@ struct RouteTests {
         #expect(routes.backends.count == 3)
     }
 
-    @Test func learntRoutesGoBehindThoseOfTheFile() throws {
+    @Test func learnedRoutesGoBehindThoseOfTheFile() throws {
         let file = try RelayRoutes(
             yaml: "routes: [{names: [control.backup.example, gs1.backup.example], backends: [\"10.0.0.5:6181\"]}]"
         )
-        let learnt = [
+        let learned = [
             GatewayServerRoute(name: "GS1.backup.example", address: "10.0.0.11:6182"),
             GatewayServerRoute(name: "gs2.backup.example", address: "10.0.0.12:6182"),
             GatewayServerRoute(name: "gs2.backup.example", address: "10.0.0.13:6182"),
@@ -43,7 +43,7 @@ struct RouteTests {
             GatewayServerRoute(name: "gs3.backup.example", address: "nowhere"),
         ]
         let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
-        let routes = try file.adding(learnt, logger)
+        let routes = try file.adding(learned, logger)
         func backends(_ name: String) -> [String]? {
             ServerName(name).flatMap(routes.route(for:))?.backends.map(\.description)
         }
@@ -52,7 +52,7 @@ struct RouteTests {
         #expect(backends("gs3.backup.example") == nil)
         #expect(routes.routes.count == 2)
         let wildcard = try RelayRoutes(yaml: "routes: [{names: [\"*.backup.example\"], backends: [\"10.0.0.9:1\"]}]")
-        #expect(try wildcard.adding(learnt, logger) == wildcard)
+        #expect(try wildcard.adding(learned, logger) == wildcard)
     }
 
     @Test(arguments: ["backup.example", "a.b.backup.example", "example", "control.backup.example.org"])

@@ -14,7 +14,7 @@ import Synchronization
 /// routes file goes before, and stays: the way to the provider's server itself has to be there.
 public final class RouteLearner: Service {
     // Somebody joins while the relay runs.
-    private static let pauseWithoutMembership = Duration.seconds(5)
+    private static let pauseBetweenLooks = Duration.seconds(5)
     private static let pauseBetweenReports = Duration.seconds(10)
 
     private struct State {
@@ -59,11 +59,13 @@ public final class RouteLearner: Service {
     public func run() async throws {
         restore()
         await cancelWhenGracefulShutdown { [self] in
-            guard let membership = await membership() else { return }
-            do {
-                try await follow(ProviderLink(membership, folder: folder, logger: logger))
-            } catch {
-                logger.error("The relay learns no routes", metadata: ["error": "\(error)"])
+            while let membership = await membership() {
+                do {
+                    try await follow(ProviderLink(membership, folder: folder, logger: logger), as: membership)
+                } catch {
+                    logger.error("The relay learns no routes", metadata: ["error": "\(error)"])
+                    try? await Task.sleep(for: Self.pauseBetweenLooks)
+                }
             }
         }
         // A relay goes on with the routes that it has, and its end is not this one's to bring about.
@@ -80,12 +82,13 @@ public final class RouteLearner: Service {
                 if !isTold { logger.notice("Only the routes of the file are known", metadata: ["reason": "\(error)"]) }
                 isTold = true
             }
-            try? await Task.sleep(for: Self.pauseWithoutMembership)
+            try? await Task.sleep(for: Self.pauseBetweenLooks)
         }
         return nil
     }
 
-    private func follow(_ link: ProviderLink) async {
+    /// Until it is cancelled, or another membership is in the folder.
+    private func follow(_ link: ProviderLink, as membership: GatewayMembership) async {
         await withTaskGroup { group in
             group.addTask {
                 await link.run { event in
@@ -103,11 +106,17 @@ public final class RouteLearner: Service {
                     try? await Task.sleep(for: Self.pauseBetweenReports)
                 }
             }
+            repeat {
+                try? await Task.sleep(for: Self.pauseBetweenLooks)
+            } while !Task.isCancelled && (try? GatewayMembership.load(folder))?.isOther(than: membership) != true
+            group.cancelAll()
         }
         await link.shutdown()
     }
 
     func learn(_ routes: [GatewayServerRoute]) {
+        // The server tells them anew with each connection.
+        guard state.withLock({ $0.learned != routes }) else { return }
         change { $0.learned = routes }
         do {
             try GatewayMembership.write(try JSONEncoder().encode(routes), to: file)

@@ -32,6 +32,9 @@ public struct GatewayMembership: Codable, Sendable {
     /// What tenants know it by.
     public var serverName: String { "\(name).\(domain)" }
 
+    /// Whether somebody has joined anew; authorities change without that.
+    func isOther(than old: GatewayMembership) -> Bool { gateway != old.gateway || key != old.key }
+
     /// Registers with the provider of a join string, and keeps that in `folder`.
     ///
     /// - Throws: `conflict` when there is a membership in the folder; `notSignedIn` when the code was used or is too old.

@@ -59,12 +59,12 @@ extension ControlService {
 
     func register(_ request: GatewayRegistrationRequest) async throws -> GatewayRegistrationAnswer {
         guard request.publicKey.count == 32 else {
-            throw HawserError(.invalidArgument, "A gateway server has a key of 32 bytes.")
+            throw HawserError(.invalidArgument, "A gateway has a key of 32 bytes.")
         }
         let gateway = try await database.registerGateway(code: request.code, publicKey: Array(request.publicKey))
         // What was signed in with an older key is signed in no more.
         gatewayHub.keep(Set(try await database.gateways().map(\.id)).subtracting([gateway.id]))
-        logger.notice("Gateway server registered", metadata: ["gateway": "\(gateway.name)"])
+        logger.notice("Gateway registered", metadata: ["gateway": "\(gateway.name)"])
         return GatewayRegistrationAnswer(gateway: gateway.id, name: gateway.name)
     }
 
@@ -76,17 +76,17 @@ extension ControlService {
         let signed = GatewaySignInRequest.signedBytes(gateway: request.gateway, nonce: request.nonce, domain: domain)
         let isSigned = (key ?? Self.nobody).isValidSignature(request.signature, for: signed)
         guard let gateway, key != nil, isSigned, isFresh, nonces.use(request.nonce) else {
-            logger.notice("Sign-in of a gateway server refused", metadata: ["gateway": "\(request.gateway)"])
+            logger.notice("Sign-in of a gateway refused", metadata: ["gateway": "\(request.gateway)"])
             throw HawserError(
                 .notSignedIn,
-                "The gateway server is not known, was removed, or did not sign as it must. Add it again "
+                "The gateway is not known, was removed, or did not sign as it must. Add it again "
                     + "(`hawser-provider gateway add`) and join with the new join string."
             )
         }
         let token = Data(randomBytes(32))
         gatewayHub.addToken(sha256(token), of: gateway.id)
         try await database.sawGateway(gateway.id)
-        logger.info("Gateway server signed in", metadata: ["gateway": "\(gateway.name)"])
+        logger.info("Gateway signed in", metadata: ["gateway": "\(gateway.name)"])
         return GatewaySignInAnswer(token: Base64URL.text(token), authorities: certificates.authorities)
     }
 
@@ -100,7 +100,7 @@ extension ControlService {
 
     func record(_ gateway: ControlID) async throws -> GatewayRecord {
         guard let record = try await database.gateways().first(where: { $0.id == gateway }) else {
-            throw HawserError(.notSignedIn, "The gateway server was removed.")
+            throw HawserError(.notSignedIn, "The gateway was removed.")
         }
         return record
     }

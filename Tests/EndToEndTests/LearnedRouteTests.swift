@@ -2,9 +2,9 @@ import Foundation
 import Testing
 
 @Suite("Routes that a relay learns")
-struct LearntRouteTests {
+struct LearnedRouteTests {
     @Test("A gateway server needs no line in the relay's file, also while the provider's server is down")
-    func learnt() async throws {
+    func learned() async throws {
         try await ProviderScene.run(ProviderScene.gatewayMode) { scene in
             let system = scene.system
             try await scene.end(.relay, SIGTERM)
