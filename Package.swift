@@ -322,7 +322,8 @@ let package = Package(
         .testTarget(
             name: "HawserProviderTests",
             dependencies: [
-                "HawserControl", "HawserFormat", "HawserGateway", "HawserNetwork", "HawserProvider", "HawserS3",
+                "Hawser", "HawserControl", "HawserFormat", "HawserGateway", "HawserNetwork", "HawserProvider",
+                "HawserS3",
                 "HawserStorage", "HawserTesting", "HawserTestServer", "HawserTransfer",
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "Crypto", package: "swift-crypto"),
@@ -395,8 +396,10 @@ let package = Package(
         .testTarget(
             name: "EndToEndTests",
             dependencies: [
-                "CXattr", "HawserCommand", "HawserGatewayCommand", "HawserProviderCommand", "HawserTestServer",
-                "HawserTesting",
+                "CXattr", "HawserCommand", "HawserFormat", "HawserGatewayCommand", "HawserProviderCommand",
+                "HawserRepository", "HawserStorage", "HawserTestServer", "HawserTesting", "HawserTransfer",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
             ]
         ),
         // Against a real server, which scripts/test-storage starts; otherwise they say why they don't run.

@@ -5,8 +5,6 @@ import Testing
 /// A tenant with two machines and a subtenant, all at work in one repository of the provider.
 @Suite("Subtenants, and machines side by side")
 struct SubtenantTests {
-    private static let roles = ["--access", "sts", "--sts-principal", "arn:aws:iam::1:user/provider"]
-
     private func machine(_ scene: ProviderScene, _ options: String..., name: String) async throws -> Workbench {
         let settings = scene.system.directory.path + "/" + name
         let bench = try Workbench(repository: "provider:office", variables: ["XDG_CONFIG_HOME": settings])
@@ -17,6 +15,19 @@ struct SubtenantTests {
         return bench
     }
 
+    /// - Parameter body: gets the machine of the tenant's subtenant `branch`, which has a repository.
+    private func withBranch(_ body: (ProviderScene, _ branch: Workbench) async throws -> Void) async throws {
+        let roles = ["--access", "sts", "--sts-principal", "arn:aws:iam::1:user/provider"]
+        try await ProviderScene.run(roles) { scene in
+            try await scene.system.provider("storage", "check", "main")
+            try await scene.system.provider("subtenant", "add", "acme", "branch")
+            try await scene.system.provider("quota", "set", "acme", "main", "60M", "--subtenant", "branch")
+            let branch = try await machine(scene, "--subtenant", "branch", name: "branch")
+            try await branch.hawser("init").expect(0)
+            try await body(scene, branch)
+        }
+    }
+
     /// Whose folder a request was for.
     private func folder(_ request: RequestRecord) -> Substring? {
         request.key?.split(separator: "/").dropFirst().first
@@ -24,16 +35,11 @@ struct SubtenantTests {
 
     @Test("Each has its own folder, credentials and quota; two machines of one tenant share a repository")
     func sideBySide() async throws {
-        try await ProviderScene.run(Self.roles) { scene in
-            try await scene.system.provider("storage", "check", "main")
-            try await scene.system.provider("subtenant", "add", "acme", "branch")
-            try await scene.system.provider("quota", "set", "acme", "main", "60M", "--subtenant", "branch")
+        try await withBranch { scene, branch in
             let first = scene.tenant
             try Data("first".utf8).write(to: URL(filePath: first.source + "/first"))
             let second = try await machine(scene, name: "second")
-            let branch = try await machine(scene, "--subtenant", "branch", name: "branch")
             try await first.hawser("init").expect(0)
-            try await branch.hawser("init").expect(0)
             scene.storage.resetCounts()
             async let firsts = first.backup()
             async let seconds = second.backup()
@@ -57,7 +63,7 @@ struct SubtenantTests {
             #expect(try await second.restore(third.snapshot, to: "other").status != 0)
 
             // What the subtenant has counts for the tenant too; its own limit ends its backup, and no other's.
-            #expect(try await scene.used() == scene.storage.bytesStored)
+            #expect(try await scene.used() == scene.stored())
             try await scene.system.provider("quota", "set", "acme", "main", "1M", "--subtenant", "branch")
             var generator = SeededGenerator(seed: TestScale.seed)
             for bench in [second, branch] {
@@ -71,12 +77,7 @@ struct SubtenantTests {
 
     @Test("A tenant restores and prunes what its subtenant has, and does not back up there")
     func reached() async throws {
-        try await ProviderScene.run(Self.roles) { scene in
-            try await scene.system.provider("storage", "check", "main")
-            try await scene.system.provider("subtenant", "add", "acme", "branch")
-            try await scene.system.provider("quota", "set", "acme", "main", "60M", "--subtenant", "branch")
-            let branch = try await machine(scene, "--subtenant", "branch", name: "branch")
-            try await branch.hawser("init").expect(0)
+        try await withBranch { scene, branch in
             let first = try await branch.backup()
             try await branch.backup()
             let tenant = scene.tenant

@@ -38,6 +38,18 @@ struct WayTests {
         return Set(puts.compactMap(\.host))
     }
 
+    /// A repository in direct mode, which can also be reached through the gateway server, with one file to back up.
+    private func withTwoWays(_ body: (ProviderScene) async throws -> Void) async throws {
+        let direct = ["--mode", "direct", "--access", "shared", "--gateway-server", "gs1"]
+        try await ProviderScene.run(direct, hasGatewayServer: true, knowsLocalhost: true) { scene in
+            try await scene.tenant.hawser("init").expect(0)
+            try write("large", bytes: 2 << 20, scene)
+            scene.storage.resetCounts()
+            try await body(scene)
+            try await expectWhole(scene, snapshots: 1)
+        }
+    }
+
     private func expectWhole(_ scene: ProviderScene, snapshots count: Int) async throws {
         #expect(try await scene.tenant.snapshots().count == count)
         try await scene.tenant.hawser("check", "--read-data").expect(0)
@@ -134,11 +146,7 @@ struct WayTests {
 
     @Test("The provider's order changes the mode of a running backup, there and back")
     func ordered() async throws {
-        let direct = ["--mode", "direct", "--access", "shared", "--gateway-server", "gs1"]
-        try await ProviderScene.run(direct, hasGatewayServer: true, knowsLocalhost: true) { scene in
-            try await scene.tenant.hawser("init").expect(0)
-            try write("large", bytes: 2 << 20, scene)
-            scene.storage.resetCounts()
+        try await withTwoWays { scene in
             let (first, second) = (Gate(), Gate())
             scene.storage.add(ServerFault(.hold(second), on: [.put], keys: .containing("/index/")))
             let command = try await backUp(until: first, "/packs/d/", scene)
@@ -153,17 +161,12 @@ struct WayTests {
             #expect(hosts("/packs/d/", scene) == [Self.tenant])
             #expect(hosts("/index/", scene).contains(Self.provider))
             #expect(hosts("/snapshots/", scene) == [Self.tenant])
-            try await expectWhole(scene, snapshots: 1)
         }
     }
 
     @Test("When the tenant does not reach the storage any more, its backup goes on through the gateway")
     func unreachable() async throws {
-        let direct = ["--mode", "direct", "--access", "shared", "--gateway-server", "gs1"]
-        try await ProviderScene.run(direct, hasGatewayServer: true, knowsLocalhost: true) { scene in
-            try await scene.tenant.hawser("init").expect(0)
-            try write("large", bytes: 2 << 20, scene)
-            scene.storage.resetCounts()
+        try await withTwoWays { scene in
             let gate = Gate()
             let command = try await backUp(until: gate, "/packs/d/", scene)
             scene.storage.add(ServerFault(.resetBefore, host: Self.tenant, occurrence: .every))
@@ -172,7 +175,6 @@ struct WayTests {
             #expect(hosts("/packs/d/", scene) == [Self.tenant])
             #expect(hosts("/snapshots/", scene) == [Self.provider])
             scene.storage.removeFaults()
-            try await expectWhole(scene, snapshots: 1)
         }
     }
 }

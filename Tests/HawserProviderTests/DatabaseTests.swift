@@ -48,12 +48,20 @@ import Testing
                     INSERT INTO repository VALUES ('r', 'r', 's', '{}', 0);
                     INSERT INTO tenant (id, name, isEnabled, settings, created) VALUES ('t', 't', 1, '{}', 0);
                     INSERT INTO folder (id, repository, tenant, epoch) VALUES ('f', 'r', 't', 0);
+                    INSERT INTO device (id, tenant, name, publicKey, created) VALUES ('d', 't', 'd', x'00', 0);
+                    INSERT INTO session (id, tenant, device, purpose, agent, token, opened, lastRequest)
+                        VALUES ('s', 't', 'd', 'backup', '', x'00', 0, 0);
+                    INSERT INTO reservation (session, folder, key, length, state, expires)
+                        VALUES ('s', 'f', 'k', 1, 'reserved', 7);
                     """
             )
         }
         try Schema.migrator.migrate(queue)
-        let mustRevoke = try queue.read { try Bool.fetchOne($0, sql: "SELECT mustRevoke FROM folder WHERE id = 'f'") }
-        #expect(mustRevoke == false)
+        try queue.read { db throws in
+            #expect(try Bool.fetchOne(db, sql: "SELECT mustRevoke FROM folder WHERE id = 'f'") == false)
+            // The ticket may still be in use.
+            #expect(try Int.fetchOne(db, sql: "SELECT ticketEnd FROM reservation") == 7)
+        }
     }
 
     @Test func aLaterVersionIsRefused() async throws {

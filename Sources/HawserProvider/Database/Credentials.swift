@@ -109,6 +109,7 @@ extension Transaction {
         )
     }
 
+    /// As for the tenant itself, in all folders of its subtenants: it has had credentials for them too.
     func revokeCredentialsOfSubtenants(tenant: ControlID) throws {
         try db.run(
             "UPDATE folder SET mustRevoke = 1 WHERE tenant = ? AND subtenant IS NOT NULL",

@@ -24,21 +24,19 @@ struct HostileTicketTests {
         let provider: ServedProvider
         let client: TestClient
         let storage: S3TestServer
-        let settings: StorageSettings
-        let repository: ControlID
+        let live: LiveRepository
+        /// How far the clocks are ahead.
+        let storageAhead: Shared<Duration>
+        let serverAhead: Shared<Duration>
 
-        var folder: FolderRecord {
-            get async throws {
-                try await provider.database.folder(tenant: provider.tenant, subtenant: nil, repository: repository)
-            }
-        }
+        var folder: FolderRecord { get async throws { try await provider.database.folder(live.folder) } }
 
         func ask(_ objects: [TestObject], _ session: SessionAnswer) async throws -> [Ticket] {
             let puts = objects.map {
                 TicketRequest.Put(key: $0.key.path, length: $0.bytes.count, sha256: Data($0.sha256.bytes))
             }
             return try await client.post(
-                ControlAPI.tickets(repository),
+                ControlAPI.tickets(live.id),
                 TicketRequest(puts: puts),
                 token: session.token
             ).value(TicketAnswer.self).puts
@@ -63,7 +61,7 @@ struct HostileTicketTests {
             change(&headers)
             let target = url(try #require(ticket.url))
             return try await HTTPClient.withHTTPClient { http in
-                try await RawRequests(http, settings).send("PUT", target, headers.map { ($0.key, $0.value) }, bytes)
+                try await RawRequests(http, live.storage).send("PUT", target, headers.map { ($0.key, $0.value) }, bytes)
                     .status
             }
         }
@@ -78,36 +76,34 @@ struct HostileTicketTests {
         }
     }
 
+    private static func wall(ahead: Duration = .zero) -> Timestamp {
+        Timestamp(seconds: Int64(Date.now.timeIntervalSince1970) + Int64(ahead / .seconds(1)))
+    }
+
     private func with(_ body: (Scene) async throws -> Void) async throws {
-        try await withS3TestServer { storage in
-            try await withProviderFolder { provider in
-                let user = S3TestServer.Configuration.User.test
-                provider.log.addSecret(user.secretAccessKey)
-                var settings = StorageSettings(
-                    kind: .compatible,
-                    endpoint: storage.endpoint,
-                    bucket: "hawser",
-                    accessKeyID: user.accessKeyID
-                )
-                settings.checked = [AccessPermissions.tickets.rawValue: StorageSettings.held]
-                let database = provider.database
-                let secret = Secret(Array(user.secretAccessKey.utf8))
-                let record = try await database.addStorage("live", settings, secret: secret)
-                let repository = try await database.addRepository(
-                    "live",
-                    storage: record.id,
-                    RepositorySettings(access: .tickets)
-                ).id
-                _ = try await database.setQuota(tenant: provider.tenant, repository: repository, limit: Self.limit)
-                let checked = settings
+        let (storageAhead, serverAhead) = (Shared(Duration.zero), Shared(Duration.zero))
+        var configuration = S3TestServer.Configuration()
+        configuration.now = { Self.wall(ahead: storageAhead.withLock { $0 }) }
+        let start = ContinuousClock.now
+        let clock = ProviderClock(
+            wall: { Self.wall() },
+            monotonic: { ContinuousClock.now - start + serverAhead.withLock { $0 } }
+        )
+        try await withS3TestServer(configuration) { storage in
+            try await withProviderFolder(clock: clock) { provider in
+                let live = try await provider.addLive(storage, RepositorySettings(access: .tickets), limit: Self.limit)
+                {
+                    $0.checked = [AccessPermissions.tickets.rawValue: StorageSettings.held]
+                }
                 try await provider.withServer { client in
                     try await body(
                         Scene(
                             provider: provider,
                             client: client,
                             storage: storage,
-                            settings: checked,
-                            repository: repository
+                            live: live,
+                            storageAhead: storageAhead,
+                            serverAhead: serverAhead
                         )
                     )
                 }
@@ -187,7 +183,7 @@ struct HostileTicketTests {
             let told = objects[0...1].map { ObjectRecord(key: $0.key.path, length: 1) }
             let commit = CommitRequest(objects: told)
             let answer = try await scene.client.post(
-                ControlAPI.commits(scene.repository),
+                ControlAPI.commits(scene.live.id),
                 commit,
                 token: session.token
             )
@@ -195,7 +191,7 @@ struct HostileTicketTests {
             try await scene.expectHolds(stored: 300_000)
             let prune = try await scene.client.signIn(purpose: .prune)
             let deletion = try await scene.client.post(
-                ControlAPI.deletions(scene.repository),
+                ControlAPI.deletions(scene.live.id),
                 DeletionRequest(keys: objects.map(\.key.path)),
                 token: prune.token
             )
@@ -216,31 +212,28 @@ struct HostileTicketTests {
     @Test("Can use no ticket after its end, and the books then have what is stored, to the byte")
     func late() async throws {
         try await with { scene in
-            var numbers = scene.provider.database.ledgerSettings
-            (numbers.ticketLifetime, numbers.ticketGrace) = (1, 0)
-            try await scene.provider.database.setLedgerSettings(numbers)
-            let session = try await scene.client.signIn()
+            let numbers = scene.provider.database.ledgerSettings
+            let (life, grace) = (Duration.seconds(numbers.ticketLifetime), Duration.seconds(numbers.ticketGrace))
             let objects = (1...2).map { TestObject(length: 400_000, seed: $0) }
-            let kept = try await scene.ask([objects[1]], session)[0]
-            // Until the storage does not take it any more: by the server's clock and the ledger's it is over, too.
-            try await Task.sleep(for: .seconds(2))
-            #expect(try await scene.put(kept, objects[1].bytes) == 403)
-            while try await scene.folder.reserved > 0 {
-                await scene.settle()
-                try await Task.sleep(for: .milliseconds(50))
-            }
+            let kept = try await scene.ask([objects[0]], try await scene.client.signIn())[0]
+            scene.storageAhead.withLock { $0 = life + .seconds(1) }
+            #expect(try await scene.put(kept, objects[0].bytes) == 403)
+            // Not before the grace is over does anybody get the bytes that it was for.
+            scene.serverAhead.withLock { $0 += life }
+            await scene.settle()
+            #expect(try await scene.folder.reserved == 400_000)
+            scene.serverAhead.withLock { $0 += grace }
+            await scene.settle()
+            #expect(try await scene.folder.reserved == 0)
             try await scene.expectHolds(stored: 0)
             // A ticket that is used while it lives is settled by what the storage has, though nobody tells of it.
-            repeat {
-                let ticket = try await scene.ask([objects[0]], session)[0]
-                // A busy machine may be late.
-                if try await scene.put(ticket, objects[0].bytes) == 200 { break }
-            } while true
+            scene.storageAhead.withLock { $0 = .zero }
+            let used = try await scene.ask([objects[1]], try await scene.client.signIn())[0]
+            #expect(try await scene.put(used, objects[1].bytes) == 200)
             try await scene.expectHolds(stored: 400_000)
-            while try await scene.folder.reserved > 0 {
-                await scene.settle()
-                try await Task.sleep(for: .milliseconds(50))
-            }
+            scene.serverAhead.withLock { $0 += life + grace }
+            await scene.settle()
+            #expect(try await scene.folder.reserved == 0)
             #expect(try await scene.folder.committed == 400_000)
         }
     }

@@ -10,27 +10,6 @@ import Testing
 /// The tenant's side against the server itself, over TLS.
 @Suite("A tenant's machine and the provider's server")
 struct MachineTests {
-    private func join(_ provider: ServedProvider, _ client: TestClient) async throws -> JoinString {
-        let code = try await provider.database.addJoinCode(.device(tenant: provider.tenant, subtenant: nil))
-        provider.log.addSecret(code)
-        let authorities = try #require(try await CertificateStorage(provider.database).load()).authorities
-        return JoinString(
-            domain: ServedProvider.domain,
-            gateways: [try #require(GatewayAddress("127.0.0.1:\(client.port)"))],
-            tenant: "acme",
-            authorities: authorities,
-            code: code
-        )
-    }
-
-    private func logIn(_ provider: ServedProvider, _ client: TestClient) async throws -> (ProviderProfile, DeviceKey) {
-        let join = try JoinString(parsing: try await join(provider, client).text)
-        let folder = ProfileFolder(provider.folder.path + "/profiles")
-        _ = try await Registration(join).register(as: "acme", in: folder, device: "laptop", environment: { _ in nil })
-        let profile = try folder.read("acme")
-        return (profile, try await profile.key.deviceKey(environment: { _ in nil }))
-    }
-
     private func code(_ body: () async throws -> Void) async -> HawserError.Code? {
         do {
             try await body()
@@ -43,7 +22,7 @@ struct MachineTests {
     @Test("log in once with a code, and see the quota and the sessions")
     func logsIn() async throws {
         try await withProvider { provider, client in
-            let join = try await join(provider, client)
+            let join = try await client.join()
             let folder = ProfileFolder(provider.folder.path + "/profiles")
             let registration = Registration(join)
             _ = try await registration.register(as: "a", in: folder, device: "laptop", environment: { _ in nil })
@@ -72,7 +51,7 @@ struct MachineTests {
     @Test("is not trusted with another authority")
     func trust() async throws {
         try await withProvider { provider, client in
-            let (profile, key) = try await logIn(provider, client)
+            let (profile, key) = try await client.logIn()
             var other = profile
             other.authorities = try await withProviderFolder { stranger in
                 try await stranger.withServer { _ in
@@ -101,7 +80,7 @@ struct MachineTests {
             let stop = Gate()
             let ready = Gate()
             let (profile, key, port) = try await provider.withServer { client in
-                let (profile, key) = try await logIn(provider, client)
+                let (profile, key) = try await client.logIn()
                 return (profile, key, client.port)
             }
             try await withThrowingTaskGroup(of: Void.self) { group in
@@ -142,7 +121,7 @@ struct MachineTests {
     @Test("end with the reason when the device is revoked")
     func revoked() async throws {
         try await withProvider { provider, client in
-            let (profile, key) = try await logIn(provider, client)
+            let (profile, key) = try await client.logIn()
             let result = await code {
                 try await withProviderConnection(profile, key: key, purpose: .backup, agent: "test") { connection in
                     try await connection.waitUntilConnected()
@@ -163,7 +142,7 @@ struct MachineTests {
     @Test("learn that the quota is used up")
     func exceeded() async throws {
         try await withProvider { provider, client in
-            let (profile, key) = try await logIn(provider, client)
+            let (profile, key) = try await client.logIn()
             _ = try await provider.database.setQuota(
                 tenant: provider.tenant,
                 repository: provider.repository,

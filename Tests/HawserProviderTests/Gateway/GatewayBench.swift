@@ -31,29 +31,23 @@ struct GatewayBench: Sendable {
     /// Of the gateway server.
     let folder: String
 
-    init(_ provider: ServedProvider, _ storage: S3TestServer, limit: Int) async throws {
-        let database = provider.database
+    /// - Parameter direct: what tenants that need not go through the gateway server get.
+    init(
+        _ provider: ServedProvider,
+        _ storage: S3TestServer,
+        limit: Int,
+        direct: AccessPermissions? = nil
+    ) async throws {
         self.provider = provider
         self.storage = storage
         folder = "\(provider.folder.path)/gs1"
-        provider.log.addSecret(S3TestServer.Configuration.User.test.secretAccessKey)
-        let record = try await database.addStorage(
-            "s3",
-            StorageSettings(
-                kind: .compatible,
-                endpoint: storage.endpoint,
-                bucket: "hawser",
-                accessKeyID: S3TestServer.Configuration.User.test.accessKeyID
-            ),
-            secret: Secret(Array(S3TestServer.Configuration.User.test.secretAccessKey.utf8))
-        )
-        repository = try await database.addRepository(
-            "gated",
-            storage: record.id,
-            RepositorySettings(mode: .gateway, gatewayServers: ["gs1"])
-        ).id
-        _ = try await database.setQuota(tenant: provider.tenant, repository: repository, limit: limit)
-        gateway = try await database.addGateway("gs1", kind: .server, address: "127.0.0.1:6182").id
+        var settings = RepositorySettings(mode: direct == nil ? .gateway : .direct, gatewayServers: ["gs1"])
+        if let direct { settings.access = direct }
+        repository = try await provider.addLive(storage, settings, limit: limit) {
+            // So that what comes from tenants can be told from what comes from the gateway server.
+            $0.tenantEndpoint = "http://localhost:\(storage.port)"
+        }.id
+        gateway = try await provider.database.addGateway("gs1", kind: .server, address: "127.0.0.1:6182").id
     }
 
     var authorities: [Data] {
@@ -106,11 +100,16 @@ struct GatewayBench: Sendable {
     }
 
     /// Asks until the gateway server is connected.
-    func grant(_ client: TestClient, _ session: SessionAnswer, _ purpose: Purpose = .backup) async throws -> Grant {
+    func grant(
+        _ client: TestClient,
+        _ session: SessionAnswer,
+        _ purpose: Purpose = .backup,
+        avoid: ConnectionMode? = nil
+    ) async throws -> Grant {
         while true {
             let answer = try await client.post(
                 ControlAPI.grants(repository),
-                GrantRequest(purpose: purpose),
+                GrantRequest(purpose: purpose, avoid: avoid),
                 token: session.token
             )
             if answer.status == 200 {

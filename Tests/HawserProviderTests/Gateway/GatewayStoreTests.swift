@@ -34,7 +34,7 @@ struct GatewayStoreTests {
         try await withGatewayServer { bench, client, port in
             let session = try await client.signIn()
             let grant = try await bench.grant(client, session)
-            let record = try #require(try await bench.provider.database.storages().first { $0.name == "s3" })
+            let record = try #require(try await bench.provider.database.storages().first { $0.name == "live" })
             let direct = try await bench.provider.database.store(
                 record,
                 folder: grant.folder,

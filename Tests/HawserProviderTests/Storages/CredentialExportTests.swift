@@ -29,33 +29,15 @@ private struct ExportScene {
     static func run(_ export: CredentialExport?, _ body: (ExportScene) async throws -> Void) async throws {
         try await withS3TestServer { server in
             try await withProviderFolder { provider in
-                let user = S3TestServer.Configuration.User.test
-                provider.log.addSecret(user.secretAccessKey)
-                var settings = StorageSettings(
-                    kind: .compatible,
-                    endpoint: server.endpoint,
-                    bucket: "hawser",
-                    prefix: "below",
-                    accessKeyID: user.accessKeyID
-                )
-                settings.sts = SecurityTokenSettings(roleARN: "arn:aws:iam::1:role/tenants")
-                settings.checked = [AccessPermissions.sts.rawValue: StorageSettings.held]
-                let storage = try await provider.database.addStorage(
-                    "live",
-                    settings,
-                    secret: Secret(Array(user.secretAccessKey.utf8))
-                )
-                let repository = try await provider.database.addRepository(
-                    "live",
-                    storage: storage.id,
-                    RepositorySettings(access: .sts, credentialExport: export)
-                )
-                _ = try await provider.database.setQuota(
-                    tenant: provider.tenant,
-                    repository: repository.id,
+                let live = try await provider.addLive(
+                    server,
+                    RepositorySettings(access: .sts, credentialExport: export),
                     limit: 1 << 30
-                )
-                let settled = settings
+                ) {
+                    $0.prefix = "below"
+                    $0.sts = SecurityTokenSettings(roleARN: "arn:aws:iam::1:role/tenants")
+                    $0.checked = [AccessPermissions.sts.rawValue: StorageSettings.held]
+                }
                 try await provider.withServer {
                     $0.folder = provider.folder
                 } _: { client in
@@ -63,8 +45,8 @@ private struct ExportScene {
                         provider: provider,
                         client: client,
                         server: server,
-                        repository: repository.id,
-                        settings: settled
+                        repository: live.id,
+                        settings: live.storage
                     )
                     try await body(scene)
                 }
@@ -184,7 +166,7 @@ private struct ExportScene {
                 #expect(await isDenied { _ = try await store.delete([key]) })
             }
             try await scene.withStore(try await scene.credentials(.full, session)) { try await $0.delete([key]) }
-            #expect(scene.server.keys(in: "hawser", prefix: "below") == [])
+            #expect(scene.server.keys(in: "hawser", prefix: "below") == ["below/\(scene.repository)/repository.json"])
             // A session for less gets less, and insider protection is not got around.
             let reading = try await scene.client.signIn(purpose: .restore)
             #expect(try await scene.ask(.backup, reading, vaultKey: Data(count: 32)).code == "access_denied")

@@ -3,6 +3,7 @@ import Crypto
 import HawserControl
 import HawserFormat
 import HawserNetwork
+import HawserTestServer
 import Logging
 import NIOCore
 import NIOHTTP1
@@ -28,10 +29,10 @@ final class ServedProvider: Sendable {
     let repository: ControlID
     let tenant: ControlID
 
-    init(in folder: String, log: ServerLog) async throws {
+    init(in folder: String, log: ServerLog, clock: ProviderClock) async throws {
         self.folder = ProviderFolder(folder)
         self.log = log
-        database = try await self.folder.initialize()
+        database = try await self.folder.initialize(clock: clock)
         let storage = try await database.addStorage(
             "store",
             StorageSettings(kind: .compatible, endpoint: "https://127.0.0.1:9", bucket: "b", accessKeyID: "AK"),
@@ -86,6 +87,39 @@ final class ServedProvider: Sendable {
     }
 }
 
+/// A repository whose storage works, where the provider's tenant has a quota.
+struct LiveRepository: Sendable {
+    let id: ControlID
+    let storage: StorageSettings
+    /// The tenant's.
+    let folder: ControlID
+}
+
+extension ServedProvider {
+    /// Adds the repository `live`, in the test server's bucket.
+    func addLive(
+        _ server: S3TestServer,
+        _ repository: RepositorySettings = RepositorySettings(),
+        limit: Int,
+        _ change: (inout StorageSettings) -> Void = { _ in }
+    ) async throws -> LiveRepository {
+        let user = S3TestServer.Configuration.User.test
+        log.addSecret(user.secretAccessKey)
+        var settings = StorageSettings(
+            kind: .compatible,
+            endpoint: server.endpoint,
+            bucket: "hawser",
+            accessKeyID: user.accessKeyID
+        )
+        change(&settings)
+        let secret = Secret(Array(user.secretAccessKey.utf8))
+        let storage = try await database.addStorage("live", settings, secret: secret)
+        let id = try await database.addRepository("live", storage: storage.id, repository).id
+        let folder = try await database.setQuota(tenant: tenant, repository: id, limit: limit).id
+        return LiveRepository(id: id, storage: settings, folder: folder)
+    }
+}
+
 extension ServerLimits {
     /// No limit ends what a busy machine delays.
     mutating func bePatient() {
@@ -103,7 +137,10 @@ func withProvider<Result: Sendable>(
     }
 }
 
-func withProviderFolder<Result: Sendable>(_ body: (ServedProvider) async throws -> Result) async throws -> Result {
+func withProviderFolder<Result: Sendable>(
+    clock: ProviderClock = ProviderClock(),
+    _ body: (ServedProvider) async throws -> Result
+) async throws -> Result {
     // Short: a Unix socket in it has at most 103 bytes.
     let folder = "/tmp/hawser-\(ControlID.random().text.prefix(12))"
     try FileManager.default.createDirectory(
@@ -113,7 +150,7 @@ func withProviderFolder<Result: Sendable>(_ body: (ServedProvider) async throws 
     )
     defer { try? FileManager.default.removeItem(atPath: folder) }
     let log = ServerLog()
-    let provider = try await ServedProvider(in: folder, log: log)
+    let provider = try await ServedProvider(in: folder, log: log, clock: clock)
     do {
         let result = try await body(provider)
         log.expectNoSecret()

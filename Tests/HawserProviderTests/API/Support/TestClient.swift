@@ -94,6 +94,29 @@ struct TestClient: Sendable {
         try await send(.POST, path, token: token, body: try JSONEncoder().encode(value))
     }
 
+    // MARK: A machine of the tenant's
+
+    func join() async throws -> JoinString {
+        let code = try await provider.database.addJoinCode(.device(tenant: provider.tenant, subtenant: nil))
+        provider.log.addSecret(code)
+        let authorities = try #require(try await CertificateStorage(provider.database).load()).authorities
+        return JoinString(
+            domain: ServedProvider.domain,
+            gateways: [try #require(GatewayAddress("127.0.0.1:\(port)"))],
+            tenant: "acme",
+            authorities: authorities,
+            code: code
+        )
+    }
+
+    func logIn() async throws -> (ProviderProfile, DeviceKey) {
+        let join = try JoinString(parsing: try await join().text)
+        let folder = ProfileFolder(provider.folder.path + "/profiles")
+        _ = try await Registration(join).register(as: "acme", in: folder, device: "laptop", environment: { _ in nil })
+        let profile = try folder.read("acme")
+        return (profile, try await profile.key.deviceKey(environment: { _ in nil }))
+    }
+
     // MARK: Signing in
 
     func register(tenant: ControlID? = nil, subtenant: ControlID? = nil) async throws -> Device {
