@@ -88,7 +88,7 @@ struct OtherProgramTests {
             try await scene.tenant.hawser("check", "--read-data").expect(0)
             // The provider counts it, too.
             try await scene.system.provider("quota", "reconcile", "acme")
-            #expect(try await scene.used() == scene.storage.bytesStored)
+            #expect(try await scene.used() == scene.stored())
             try await Rclone(scene, purpose: "full")("deletefile", place).expect(0)
             #expect(scene.storage.keys(in: "hawser")?.contains(folder + "rclone/file") == false)
         }

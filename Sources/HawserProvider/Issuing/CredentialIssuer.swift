@@ -41,6 +41,8 @@ final class CredentialIssuer: Sendable {
     private let signing = Mutex<[ControlID: Signer]>([:])
     /// ARNs of the roles that this process has made or set anew, by their names.
     private let roles = Mutex<[String: (arn: String, by: Maker)]>([:])
+    /// Keys of the configurations that are there.
+    private let described = Mutex<Set<String>>([])
     private let folders = Mutex<[ControlID: AsyncSemaphore]>([:])
 
     private struct Signer {
@@ -184,6 +186,7 @@ final class CredentialIssuer: Sendable {
         var seconds = min(max(sts.lifetime, Self.leastLife), longest.withLock { $0[storage.id] } ?? .max)
         if let atMost { seconds = min(seconds, atMost) }
         return try await HTTPClient.withHTTPClient(configuration: .init(configuration)) { client in
+            try await describe(storage, folder, client)
             let role = try await role(storage, folder, rights.role, owner, client)
             let client = STSClient(endpoint, client: client)
             var pauses = role.isNew ? Self.pausesForNewRole[...] : []
@@ -224,6 +227,30 @@ final class CredentialIssuer: Sendable {
     private static func endpoint(_ sts: SecurityTokenSettings, _ configuration: S3Configuration) -> STSEndpoint {
         sts.endpoint.map { STSEndpoint(url: $0, region: configuration.region) }
             ?? configuration.stsEndpoint(AWSEnvironment([:]))
+    }
+
+    /// Writes the repository's configuration before anybody gets credentials that reach it.
+    private func describe(_ storage: StorageRecord, _ folder: FolderPolicy, _ client: HTTPClient) async throws {
+        let place = "\(storage.id)/\(folder.configuration)"
+        guard !described.withLock({ $0.contains(place) }) else { return }
+        let requests = try RawRequests(client, storage.settings)
+        let key = try await key(of: storage)
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = .sortedKeys
+        let wanted = Array(try encoder.encode(RepositoryDescription(repository: folder.repository)))
+        let found = try await requests.send("GET", folder.configuration, as: key)
+        if !found.isSuccess || found.body != wanted {
+            let written = try await requests.send("PUT", folder.configuration, body: wanted, as: key)
+            guard written.isSuccess else {
+                throw HawserError(
+                    .unavailable,
+                    "The storage does not take the repository's configuration (HTTP \(written.status)).",
+                    place: folder.configuration,
+                    isRetryable: written.status >= 500
+                )
+            }
+        }
+        _ = described.withLock { $0.insert(place) }
     }
 
     // MARK: Roles
@@ -332,6 +359,13 @@ final class CredentialIssuer: Sendable {
     private static func shorter(_ seconds: Int) -> Int {
         [7 * 86_400, 86_400, 43_200, 3600].first { $0 < seconds } ?? leastLife
     }
+}
+
+/// `repository.json`: what lies in the folders beside it. All tenants of a repository may read it.
+private struct RepositoryDescription: Encodable {
+    var schema = 1
+    var software = "hawser"
+    var repository: ControlID
 }
 
 /// Credentials as the configuration database has them, sealed.

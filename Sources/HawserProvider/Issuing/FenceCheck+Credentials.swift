@@ -7,7 +7,8 @@ extension FenceCheck {
     // Of a token's characters; each costs two requests.
     private static let tampered = 24
 
-    /// Whoever has temporary credentials for a backup may read, list and create in the own folder, and nothing else.
+    /// Whoever has temporary credentials for a backup may read, list and create in the own folder, read the repository's
+    /// configuration, and nothing else.
     func temporaryCredentials(_ client: HTTPClient) async throws -> [FenceFinding] {
         let (session, _) = try await issuer.assume(storage, own, .purpose(.backup), atMost: 900)
         var findings: [FenceFinding] = []
@@ -37,6 +38,8 @@ extension FenceCheck {
         try await attempt("store in the own folder", isAllowed: true, "PUT", key, body: [1, 2, 3])
         try await attempt("read in the own folder", isAllowed: true, "GET", key)
         try await attempt("list the own folder", isAllowed: true, "GET", nil, query: list)
+        try await attempt("read the repository's configuration", isAllowed: true, "GET", own.configuration)
+        try await attempt("replace the repository's configuration", "PUT", own.configuration, body: [1])
         try await attempt("delete in the own folder", "DELETE", key)
         try await attempt("read a neighbour's object", "GET", neighbourKey)
         try await attempt("look at a neighbour's object", "HEAD", neighbourKey)

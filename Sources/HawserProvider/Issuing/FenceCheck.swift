@@ -100,6 +100,7 @@ struct FenceCheck {
 
     private func cleanUp() async throws {
         for folder in [own, neighbour] { try await issuer.removeRoles(storage, folder: folder.id) }
+        _ = try await raw.send("DELETE", own.configuration, as: owner)
         for folder in [own.folder, neighbour.folder] {
             let settings = try S3Configuration(storage.settings, folder: folder)
             try await S3ObjectStore.withStore(settings, credentials: StaticCredentials(owner)) { store in

@@ -14,6 +14,7 @@ struct FolderPolicy {
     let bucket: String
     /// The key of the repository's configuration, beside the folder.
     let configuration: String
+    let repository: ControlID
     /// Of the folder: roles are named after it.
     let id: ControlID
 
@@ -21,6 +22,7 @@ struct FolderPolicy {
         self.folder = folder.path(in: settings)
         bucket = settings.bucket
         id = folder.id
+        repository = folder.repository
         configuration =
             (settings.prefix.isEmpty ? "" : settings.prefix + "/") + "\(folder.repository)/repository.json"
     }

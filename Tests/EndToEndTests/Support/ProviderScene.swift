@@ -184,6 +184,15 @@ final class ProviderScene: Sendable {
         try await tenant.hawser("key", "list").expect(0)
     }
 
+    /// Bytes of all tenants' objects at the storage.
+    func stored() async throws -> Int {
+        var bytes = storage.bytesStored
+        for key in storage.keys(in: "hawser") ?? [] where key.hasSuffix("/repository.json") {
+            bytes -= try await storage.object(key, in: "hawser")?.count ?? 0
+        }
+        return bytes
+    }
+
     /// Bytes, as the tenant is told.
     func used() async throws -> Int {
         let quota = try await tenant.hawser("quota", "--json")

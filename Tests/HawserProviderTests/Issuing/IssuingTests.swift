@@ -183,7 +183,7 @@ struct IssuingTests {
             #expect(findings.filter { !$0.held }.isEmpty)
             #expect(findings.contains { $0.access == .tickets } && findings.contains { $0.access == .sts })
             #expect(findings.contains { $0.attempt == "widen the own role" } == (tokens.principal != nil))
-            #expect(stored.server.keys(in: StoredTenants.bucket, prefix: "") == [])
+            #expect(stored.server.keys(in: StoredTenants.bucket) == [])
         }
     }
 
@@ -239,7 +239,7 @@ struct IssuingTests {
             let user = S3TestServer.Configuration.User.test
             let other = try await rotate(user.accessKeyID, user.secretAccessKey)
             #expect(other.settings.accessKeyID == user.accessKeyID)
-            #expect(stored.server.keys(in: StoredTenants.bucket, prefix: "") == [])
+            #expect(stored.server.keys(in: StoredTenants.bucket) == ["backups/\(stored.repository.id)/repository.json"])
             let second = try await issuer.temporary(other, folder: account, purpose: .backup)
             #expect(second.credentials.accessKeyID != first.credentials.accessKeyID)
         }
