@@ -9,35 +9,13 @@ import Testing
 /// Reads the whole memory of a backup while it runs, as root, again and again.
 @Suite("The memory of a backup", .serialized)
 struct MemoryTests {
-    private static let isSearchable = geteuid() == 0 && FileManager.default.fileExists(atPath: "/proc/self/mem")
-
-    private static let search = URL(filePath: #filePath).deletingLastPathComponent()
-        .appending(path: "../../scripts/search-memory").standardizedFileURL.path
-
-    /// Where the process has one of the secrets in some form. Fails when it has ended.
     private func places(_ process: pid_t, _ secrets: [String]) async throws -> Set<String>? {
-        let masked = secrets.map { secret in
-            secret.utf8.map { byte in
-                let hex = String(byte ^ 0xA5, radix: 16)
-                return hex.count == 1 ? "0" + hex : hex
-            }.joined()
-        }
-        let result = try await RunningCommand(
-            Self.search,
-            [String(process)],
-            environment: ProcessInfo.processInfo.environment,
-            input: Data(masked.joined(separator: "\n").utf8)
-        ).result()
-        var lines = result.text.split(separator: "\n").map(String.init)
-        guard result.status == 0, let read = lines.popLast(), (Int(read.dropFirst(5)) ?? 0) > 1 << 20 else {
-            return nil
-        }
-        return Set(lines)
+        try await MemorySearch.places(of: secrets.map { Data($0.utf8) }, in: process)
     }
 
     @Test(
         "has the storage's secrets nowhere but in the moment of a signature, in no form",
-        .enabled(if: isSearchable, "only root may read the memory of a process"),
+        .enabled(if: MemorySearch.isPossible, "only root may read the memory of a process"),
         arguments: [["--access", "shared"], ["--access", "sts", "--sts-role", "arn:aws:iam::1:role/tenants"]]
     )
     func search(access: [String]) async throws {

@@ -1,13 +1,19 @@
 import Foundation
+import HawserFormat
+import HawserStorage
 import HawserTestServer
+import HawserTransfer
 import Testing
 
+@testable import HawserRepository
+
 /// Everything that a provider could look at: what lies in the storage and how it was asked for, which is what the gateway
-/// server has in its hands, the configuration database, the folders of his servers, and what they say.
+/// server has in its hands, what passes the relay, the memory of his servers, the configuration database, their folders,
+/// and what they say.
 @Suite("What a provider sees")
 struct ZeroKnowledgeTests {
     /// Something that nobody but the tenant may find.
-    private struct Secret {
+    private struct Hidden {
         var name: String
         var bytes: Data
 
@@ -34,6 +40,80 @@ struct ZeroKnowledgeTests {
         func isFound(in place: Data) -> Bool { forms.contains { !$0.isEmpty && place.range(of: $0) != nil } }
     }
 
+    /// What the tenant alone knows of its repository.
+    private struct Inside {
+        var keys: [Hidden] = []
+        /// From the middle of compressed chunks.
+        var compressed: [Hidden] = []
+        /// Bytes: of chunks, plain and stored.
+        var lengths: Set<Int> = []
+    }
+
+    private func inside(_ scene: ProviderScene) async throws -> Inside {
+        let store = MemoryStore()
+        for path in try #require(scene.storage.keys(in: "hawser")) {
+            let key = path.split(separator: "/", maxSplits: 2).last.flatMap { ObjectKey($0) }
+            let bytes = try #require(try await scene.storage.object(path, in: "hawser"))
+            _ = try await store.put(try #require(key), bytes, sha256: ObjectName(hashOf: bytes))
+        }
+        let target = TargetDataMover(store: store)
+        let password = Secret(Array(try #require(scene.tenant.environment["HAWSER_PASSWORD"]).utf8))
+        let keys = try await RepositoryKeys.open(at: target, password: password)
+        let secrets = keys.config.secrets
+        var inside = Inside()
+        inside.keys = ([keys.ring.configKey, secrets.chunker, secrets.id, secrets.tree] + keys.ring.epochs.values)
+            .enumerated().map { Hidden("key \($0)", Data($1.bytes)) }
+        let repository = try await Repository.open(at: target, password: password, cacheRoot: nil)
+        let reader = BlobReader(repository)
+        let compressor = Compressor(method: .auto)
+        for snapshot in try await repository.snapshots() {
+            for try await entry in repository.entries(of: snapshot.snapshot.root) {
+                try await repository.forEachExtent(of: entry.content, reader: reader) { extent in
+                    guard case .data(let id, let length) = extent, let record = repository.index.find(id) else {
+                        return
+                    }
+                    inside.lengths.formUnion([length, Int(record.blob.storedLength)])
+                    var packed: [UInt8] = []
+                    try await reader.read(id, type: .data).withUnsafeBytes { compressor.compress($0, into: &packed) }
+                    guard packed.count < length else { return }
+                    let middle = packed.count / 2
+                    inside.compressed.append(
+                        Hidden("compressed, \(length) bytes", Data(packed[middle..<min(middle + 24, packed.count)]))
+                    )
+                }
+            }
+        }
+        return inside
+    }
+
+    /// Places in the memory of the provider's servers, while they run.
+    private func memory(_ hidden: [Hidden], _ scene: ProviderScene) async throws -> [String] {
+        var found: [String] = []
+        for role in ProviderScene.Role.allCases {
+            let process = try #require(scene.processIdentifier(role))
+            let places = try #require(await MemorySearch.places(of: hidden.map(\.bytes), in: process))
+            found += places.map { "\(role): \($0)" }
+        }
+        return found
+    }
+
+    /// Has the relay send everything through taps: they see what it sees.
+    private func withTaps(
+        _ scene: ProviderScene,
+        _ body: (_ control: Tap, _ data: Tap) async throws -> Void
+    ) async throws {
+        let control = try await Tap(to: scene.system.serverPort)
+        let data = try await Tap(to: scene.system.gatewayServerPort)
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for tap in [control, data] { group.addTask { try await tap.run() } }
+            defer { group.cancelAll() }
+            try await scene.end(.relay, SIGTERM)
+            try scene.system.route(control: control.port, gatewayServer: data.port)
+            try await scene.start(.relay)
+            try await body(control, data)
+        }
+    }
+
     /// Ends the provider's processes.
     private func places(_ scene: ProviderScene) async throws -> [(String, Data)] {
         var places: [(String, Data)] = []
@@ -56,65 +136,107 @@ struct ZeroKnowledgeTests {
         return places
     }
 
-    @Test("of backups, a restore and a prune in gateway mode: no content, name, length, password or host")
+    @Test("of backups, a restore and a prune in gateway mode: no content, name, length, password, key or host")
     func nothing() async throws {
         try await ProviderScene.run(ProviderScene.gatewayMode, hasGatewayServer: true) { scene in
-            let tenant = scene.tenant
-            var generator = SystemRandomNumberGenerator()
-            let random = Data((0..<1_234_577).map { _ in UInt8.random(in: 0...255, using: &generator) })
-            let text = (0..<20_000).map { "line \($0) of the secret-novel-of-the-tenant" }.joined(separator: "\n")
-            try FileManager.default.createDirectory(
-                atPath: tenant.source + "/secret-directory-name",
-                withIntermediateDirectories: true
-            )
-            try random.write(to: URL(filePath: tenant.source + "/secret-file-name.bin"))
-            try Data(text.utf8).write(to: URL(filePath: tenant.source + "/secret-directory-name/novel.txt"))
-            let options = ["--host", "secret-host-name", "--tag", "secret-tag-name"]
-            try await tenant.hawser("init").expect(0)
-            let first = try await tenant.backup(options[0], options[1], options[2], options[3])
-            try Data("more".utf8).write(to: URL(filePath: tenant.source + "/secret-second-name"))
-            try await tenant.backup(options[0], options[1], options[2], options[3])
-            try await tenant.restore("latest", to: "target").expect(0)
-            try await TreeComparison.expectEqual(tenant.source, tenant.restored("target"))
-            try await tenant.hawser("forget", first.snapshot, "--prune").expect(0)
+            try await withTaps(scene) { try await sees(nothingOf: scene, $0, $1) }
+        }
+    }
 
-            var secrets = [
-                Secret("secret-novel-of-the-tenant"), Secret("secret-directory-name"), Secret("secret-file-name.bin"),
-                Secret("secret-second-name"), Secret("novel.txt"), Secret("secret-host-name"),
-                Secret("secret-tag-name"),
-                Secret(tenant.source), Secret(try #require(tenant.environment["HAWSER_PASSWORD"])),
-                Secret(String(random.count)), Secret(String(text.utf8.count)),
+    private func sees(nothingOf scene: ProviderScene, _ control: Tap, _ data: Tap) async throws {
+        let tenant = scene.tenant
+        var generator = SystemRandomNumberGenerator()
+        let random = Data((0..<1_234_577).map { _ in UInt8.random(in: 0...255, using: &generator) })
+        let text = (0..<20_000).map { "line \($0) of the secret-novel-of-the-tenant" }.joined(separator: "\n")
+        try FileManager.default.createDirectory(
+            atPath: tenant.source + "/secret-directory-name",
+            withIntermediateDirectories: true
+        )
+        try random.write(to: URL(filePath: tenant.source + "/secret-file-name.bin"))
+        try Data(text.utf8).write(to: URL(filePath: tenant.source + "/secret-directory-name/novel.txt"))
+        let options = ["--host", "secret-host-name", "--tag", "secret-tag-name"]
+        try await tenant.hawser("init").expect(0)
+        let first = try await tenant.backup(options[0], options[1], options[2], options[3])
+        try Data("more".utf8).write(to: URL(filePath: tenant.source + "/secret-second-name"))
+        try await tenant.backup(options[0], options[1], options[2], options[3])
+        try await tenant.restore("latest", to: "target").expect(0)
+        try await TreeComparison.expectEqual(tenant.source, tenant.restored("target"))
+        try await tenant.hawser("forget", first.snapshot, "--prune").expect(0)
+
+        let inside = try await inside(scene)
+        var secrets =
+            inside.keys + inside.compressed + [
+                Hidden("secret-novel-of-the-tenant"), Hidden("secret-directory-name"), Hidden("secret-file-name.bin"),
+                Hidden("secret-second-name"), Hidden("novel.txt"), Hidden("secret-host-name"),
+                Hidden("secret-tag-name"),
+                Hidden(tenant.source), Hidden(try #require(tenant.environment["HAWSER_PASSWORD"])),
+                Hidden(String(random.count)), Hidden(String(text.utf8.count)),
             ]
-            for start in stride(from: 0, to: random.count - 24, by: 50_000) {
-                secrets.append(Secret("the content at \(start)", random[start..<start + 24]))
-            }
-            let places = try await places(scene)
-            for (name, bytes) in places {
-                for secret in secrets where secret.isFound(in: bytes) {
-                    Issue.record("«\(secret.name)» is in \(name)")
-                }
-            }
-            // The search finds what is there: all of it in the tenant's own folder and words, …
-            let own = ([text, tenant.source] + options + [tenant.environment["HAWSER_PASSWORD"] ?? ""]).joined()
-            let names = try FileManager.default.subpathsOfDirectory(atPath: tenant.source).joined(separator: "\n")
-            let plain = Data(own.utf8) + random + Data("\(names) \(random.count) \(text.utf8.count)".utf8)
-            for secret in secrets { #expect(secret.isFound(in: plain), "\(secret.name)") }
-            #expect(
-                Secret("secret-tag-name").isFound(in: Data(Data("a secret-tag-name b".utf8).base64EncodedString().utf8))
-            )
-            // … and the tenant's name, which the provider knows, with him.
-            #expect(places.contains { Secret("acme").isFound(in: $0.1) })
-            #expect(
-                places.contains { $0.0.hasPrefix("object") } && places.contains { $0.0.hasSuffix("provider.sqlite") }
-            )
-
-            // Lengths are those of padded packs: they tell the whole, rounded, and of no chunk or file anything.
-            let packs = places.filter { $0.0.contains("/packs/") }
-            #expect(!packs.isEmpty)
-            for (name, bytes) in packs {
-                #expect(bytes.count == Self.padded(bytes.count) && bytes.count >= 64 << 10, "\(name): \(bytes.count)")
+        for start in stride(from: 0, to: random.count - 24, by: 50_000) {
+            secrets.append(Hidden("the content at \(start)", random[start..<start + 24]))
+        }
+        if MemorySearch.isPossible {
+            #expect(try await memory(Array(secrets.prefix(24)), scene) == [])
+        }
+        let relayed = [("the relay, control", control.recorded), ("the relay, data", data.recorded)]
+        let places = try await places(scene) + relayed
+        for (name, bytes) in places {
+            for secret in secrets where secret.isFound(in: bytes) {
+                Issue.record("«\(secret.name)» is in \(name)")
             }
         }
+        let numbers = places.filter { !$0.0.hasPrefix("object") && !$0.0.hasPrefix("the relay") }
+            .map { (name: $0.0, numbers: Self.numbers(in: $0.1)) }
+        for (name, numbers) in numbers {
+            let known = inside.lengths.intersection(numbers)
+            #expect(known.isEmpty, "\(name) has lengths of chunks: \(known)")
+        }
+        // The search finds what is there: all of it in the tenant's own folder and words, …
+        let own = ([text, tenant.source] + options + [tenant.environment["HAWSER_PASSWORD"] ?? ""]).joined()
+        let names = try FileManager.default.subpathsOfDirectory(atPath: tenant.source).joined(separator: "\n")
+        let plain = Data(own.utf8) + random + Data("\(names) \(random.count) \(text.utf8.count)".utf8)
+        for secret in secrets.dropFirst(inside.keys.count + inside.compressed.count) {
+            #expect(secret.isFound(in: plain), "\(secret.name)")
+        }
+        #expect(
+            Hidden("secret-tag-name").isFound(in: Data(Data("a secret-tag-name b".utf8).base64EncodedString().utf8))
+        )
+        #expect(inside.keys.count == 5 && !inside.compressed.isEmpty && inside.lengths.count > 4)
+        // … the whole backup went by the taps, and each object's length is told, …
+        #expect(data.recorded.count > random.count)
+        #expect(numbers.contains { $0.name == "the requests" && $0.numbers.contains { $0 >= 64 << 10 } })
+        // … and the tenant's name, which the provider knows, with him.
+        #expect(places.contains { Hidden("acme").isFound(in: $0.1) })
+        #expect(
+            places.contains { $0.0.hasPrefix("object") } && places.contains { $0.0.hasSuffix("provider.sqlite") }
+        )
+
+        // Lengths are those of padded packs: they tell the whole, rounded, and of no chunk or file anything.
+        let packs = places.filter { $0.0.contains("/packs/") }
+        #expect(!packs.isEmpty)
+        for (name, bytes) in packs {
+            #expect(bytes.count == Self.padded(bytes.count) && bytes.count >= 64 << 10, "\(name): \(bytes.count)")
+        }
+        // Parts of data packs are asked for on a grid, or to the end.
+        let ranges = scene.storage.requests.filter { $0.key?.contains("/packs/d/") == true }
+            .compactMap { $0.headers["range"] }
+        #expect(!ranges.isEmpty)
+        for range in ranges {
+            let ends = range.dropFirst("bytes=".count).split(separator: "-").compactMap { Int($0) }
+            try #require(ends.count == 2, "\(range)")
+            let isWhole = packs.contains { $0.1.count == ends[1] + 1 }
+            #expect(
+                ends[0] % Repository.readGrid == 0 && (isWhole || (ends[1] + 1) % Repository.readGrid == 0),
+                "\(range)"
+            )
+        }
+    }
+
+    /// Decimal ones of five digits and more.
+    private static func numbers(in place: Data) -> Set<Int> {
+        let digits = UInt8(ascii: "0")...UInt8(ascii: "9")
+        let runs = place.split { !digits.contains($0) }.filter { (5...9).contains($0.count) }
+        return Set(runs.compactMap { Int(String(decoding: $0, as: UTF8.self)) })
     }
 
     /// docs/format.md, Packs.

@@ -143,6 +143,8 @@ final class ProviderScene: Sendable {
         try await system.wait(for: [port])
     }
 
+    func processIdentifier(_ role: Role) -> pid_t? { processes.withLock { $0[role]?.processIdentifier } }
+
     /// Until it has ended.
     func end(_ role: Role, _ signal: Int32) async throws {
         guard let process = processes.withLock({ $0.removeValue(forKey: role) }) else { return }
