@@ -5,10 +5,15 @@ public struct ControlID: Hashable, Sendable {
 
     /// `nil` unless `text` is exactly 32 lower-case hexadecimal digits.
     public init?(_ text: some StringProtocol) {
+        self.init(String(text))
+    }
+
+    /// Of its own, because generic code is slow here and each request has some.
+    public init?(_ text: String) {
         guard text.utf8.count == 32,
             text.utf8.allSatisfy({ (0x30...0x39).contains($0) || (0x61...0x66).contains($0) })
         else { return nil }
-        self.text = String(text)
+        self.text = text
     }
 
     public static func random() -> ControlID {

@@ -4,11 +4,22 @@ import Synchronization
 /// Spreads changes inside the process. Nobody who is slow holds up others: what a subscriber has not fetched yet is
 /// kept once each, and beyond a bound becomes one `general`.
 public final class ChangeFeed: Sendable {
-    // A listing or a change of settings concerns a thousand tenants at once; one `general` would make all of them ask.
-    static let bound = 1024
+    // A listing or a change of settings concerns thousands of tenants at once; one `general` would make all of them ask.
+    static let bound = 65_536
+
+    private struct Pending {
+        /// In their order, each once.
+        var changes: [ProviderChange] = []
+        private var known: Set<ProviderChange> = []
+
+        mutating func add(_ change: ProviderChange) {
+            guard changes != [.general], known.insert(change).inserted else { return }
+            if changes.count < ChangeFeed.bound { changes.append(change) } else { (changes, known) = ([.general], []) }
+        }
+    }
 
     private final class Subscriber: Sendable {
-        let pending = Mutex<[ProviderChange]>([])
+        let pending = Mutex(Pending())
         let signal: AsyncStream<Void>.Continuation
 
         init(_ signal: AsyncStream<Void>.Continuation) {
@@ -16,10 +27,7 @@ public final class ChangeFeed: Sendable {
         }
 
         func add(_ change: ProviderChange) {
-            pending.withLock { pending in
-                guard !pending.contains(change), pending != [.general] else { return }
-                if pending.count < ChangeFeed.bound { pending.append(change) } else { pending = [.general] }
-            }
+            pending.withLock { $0.add(change) }
             signal.yield()
         }
     }
@@ -68,8 +76,8 @@ public final class ChangeFeed: Sendable {
         return AsyncStream {
             for await _ in signals {
                 let pending = subscriber.pending.withLock { pending in
-                    defer { pending = [] }
-                    return pending
+                    defer { pending = Pending() }
+                    return pending.changes
                 }
                 if !pending.isEmpty { return pending }
             }

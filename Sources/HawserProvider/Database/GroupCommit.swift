@@ -104,16 +104,17 @@ final class GroupCommit: Sendable {
         for job in group {
             let transaction = Transaction(db, clock: clock, actor: job.actor)
             do {
-                var answer: (@Sendable () -> Void)?
-                try db.inSavepoint {
-                    answer = try job.run(transaction)
-                    return .commit
-                }
-                if let answer { answers.append(answer) }
+                // `inSavepoint` compiles its statements each time.
+                try db.run("SAVEPOINT job")
+                let answer = try job.run(transaction)
+                try db.run("RELEASE job")
+                answers.append(answer)
                 transactions.append(transaction)
             } catch {
                 // A full disk, for one, can undo the whole transaction: then nothing of the group is there.
                 guard db.isInsideTransaction else { throw error }
+                try db.run("ROLLBACK TO job")
+                try db.run("RELEASE job")
                 let error = providerError(error)
                 answers.append { job.fail(error) }
             }
