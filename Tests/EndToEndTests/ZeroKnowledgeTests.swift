@@ -172,7 +172,7 @@ struct ZeroKnowledgeTests {
                 Hidden(tenant.source), Hidden(try #require(tenant.environment["HAWSER_PASSWORD"])),
                 Hidden(String(random.count)), Hidden(String(text.utf8.count)),
             ]
-        for start in stride(from: 0, to: random.count - 24, by: 50_000) {
+        for start in stride(from: 0, to: random.count - 24, by: 200_000) {
             secrets.append(Hidden("the content at \(start)", random[start..<start + 24]))
         }
         if MemorySearch.isPossible {
@@ -201,7 +201,7 @@ struct ZeroKnowledgeTests {
         #expect(
             Hidden("secret-tag-name").isFound(in: Data(Data("a secret-tag-name b".utf8).base64EncodedString().utf8))
         )
-        #expect(inside.keys.count == 5 && !inside.compressed.isEmpty && inside.lengths.count > 4)
+        #expect(inside.keys.count == 5 && !inside.compressed.isEmpty && inside.lengths.count >= 4)
         // … the whole backup went by the taps, and each object's length is told, …
         #expect(data.recorded.count > random.count)
         #expect(numbers.contains { $0.name == "the requests" && $0.numbers.contains { $0 >= 64 << 10 } })
