@@ -53,6 +53,8 @@ public struct ServerBehaviour: Hashable, Sendable {
     public var hidesMissingKeys = true
     /// One key that may not be deleted fails a DELETE of several as a whole, and none is deleted.
     public var deletesManyAllOrNone = false
+    /// The type of what a DELETE of several answers.
+    public var typeOfDeleteManyResult = "application/xml"
     /// Lists write a space as `+` when they encode keys; `false`: `%20`.
     public var encodesSpaceAsPlus = true
     /// Creating a bucket that exists; `nil`: 200.
@@ -93,6 +95,7 @@ public struct ServerBehaviour: Hashable, Sendable {
         var behaviour = ServerBehaviour()
         behaviour.ifMatch = .notImplemented
         behaviour.unknownKeyError = ErrorCode(403, "SignatureDoesNotMatch")
+        behaviour.typeOfDeleteManyResult = "text/html; charset=UTF-8"
         behaviour.encodesSpaceAsPlus = false
         behaviour.hasSecurityTokens = false
         behaviour.hasObjectLock = false

@@ -40,7 +40,7 @@ struct DeleteManyOperation: S3Operation {
     func plan(_ head: S3AnswerHead) -> S3BodyPlan { .atMost(Self.longestBody) }
 
     func output(_ answer: S3Answer) throws -> [S3Failure] {
-        guard !answer.head.isHTML || answer.body.isEmpty, let result = S3DeleteResult(xml: answer.body) else {
+        guard let result = S3DeleteResult(xml: answer.body) else {
             throw foreign("The answer to a deletion is not of S3.")
         }
         // A failure that comes after the server has begun to answer.

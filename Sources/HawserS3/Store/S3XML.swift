@@ -133,6 +133,9 @@ struct S3DeleteResult: Decodable {
     init?(xml: [UInt8]) {
         // Some servers answer with nothing when nothing went wrong.
         guard !xml.isEmpty else { return }
+        // By its words and not by its type: Swift calls it a web page.
+        let text = String(decoding: xml, as: UTF8.self)
+        guard text.contains("DeleteResult") || text.contains("<Error") else { return nil }
         guard let value = decodeXML(S3DeleteResult.self, xml) else { return nil }
         self = value
     }

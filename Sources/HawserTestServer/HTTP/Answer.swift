@@ -42,10 +42,10 @@ struct Answer: Sendable {
         self.code = code
     }
 
-    init(_ status: Int = 200, xml: String) {
+    init(_ status: Int = 200, type: String = "application/xml", xml: String) {
         self.init(
             status,
-            headers: [("content-type", "application/xml")],
+            headers: [("content-type", type)],
             body: .bytes(ByteBuffer(string: xml))
         )
     }

@@ -40,6 +40,7 @@ extension S3Operations {
             }
         }
         return Answer(
+            type: behaviour.typeOfDeleteManyResult,
             xml: XMLText.document("DeleteResult", namespace: XMLText.s3Namespace) { xml in
                 for result in results {
                     if let error = result.error {
