@@ -100,16 +100,14 @@ struct FenceCheck {
 
     private func cleanUp() async throws {
         for folder in [own, neighbour] { try await issuer.removeRoles(storage, folder: folder.id) }
-        _ = try await raw.send("DELETE", own.configuration, as: owner)
-        for folder in [own.folder, neighbour.folder] {
-            let settings = try S3Configuration(storage.settings, folder: folder)
-            try await S3ObjectStore.withStore(settings, credentials: StaticCredentials(owner)) { store in
-                var found: [StoredVersion] = []
-                for try await version in store.inventory(hasVersions: try await store.hasVersions()) {
-                    found.append(version)
-                }
-                try await store.delete(found)
+        // Both folders, and what lies beside them.
+        let settings = try S3Configuration(storage.settings, folder: own.repositoryFolder)
+        try await S3ObjectStore.withStore(settings, credentials: StaticCredentials(owner)) { store in
+            var found: [StoredVersion] = []
+            for try await version in store.inventory(hasVersions: try await store.hasVersions()) {
+                found.append(version)
             }
+            try await store.delete(found)
         }
     }
 }

@@ -12,8 +12,8 @@ struct FolderPolicy {
     /// Ends with `/`.
     let folder: String
     let bucket: String
-    /// The key of the repository's configuration, beside the folder.
-    let configuration: String
+    /// Where all folders of the repository are; ends with `/`.
+    let repositoryFolder: String
     let repository: ControlID
     /// Of the folder: roles are named after it.
     let id: ControlID
@@ -23,9 +23,11 @@ struct FolderPolicy {
         bucket = settings.bucket
         id = folder.id
         repository = folder.repository
-        configuration =
-            (settings.prefix.isEmpty ? "" : settings.prefix + "/") + "\(folder.repository)/repository.json"
+        repositoryFolder = (settings.prefix.isEmpty ? "" : settings.prefix + "/") + "\(folder.repository)/"
     }
+
+    /// The key of the repository's configuration, beside the folders.
+    var configuration: String { repositoryFolder + "repository.json" }
 
     /// What may be done to objects of the folder. Never: access control lists, retention, deletion of versions, settings of
     /// the bucket.
