@@ -76,11 +76,7 @@ struct FailureMatrixTests {
         arguments: Case.all
     )
     func matrix(_ tried: Case) async throws {
-        let isGateway = tried.mode == .gateway
-        let options = isGateway ? ProviderScene.gatewayMode : ["--access", "tickets"]
-        try await ProviderScene.run(options, hasGatewayServer: isGateway) { scene in
-            if !isGateway { try await scene.system.provider("storage", "check", "main") }
-            try await scene.tenant.hawser("init").expect(0)
+        try await withRepository(tried.mode) { scene in
             var generator = SeededGenerator(seed: TestScale.seed)
             for moment in tried.moments {
                 try Data(generator.bytes(Self.size)).write(
@@ -99,6 +95,71 @@ struct FailureMatrixTests {
             try await scene.tenant.hawser("check", "--read-data").expect(0)
             #expect(try await scene.tenant.snapshots().count == 2 * tried.moments.count)
             try await expectExactLedger(scene)
+        }
+    }
+
+    @Test(
+        "When a tenant's network is gone, for ten minutes, backup and restore go on or end in order",
+        arguments: Mode.allCases
+    )
+    func networkGone(_ mode: Mode) async throws {
+        try await withRepository(mode) { scene in
+            let tenant = scene.tenant
+            var generator = SeededGenerator(seed: TestScale.seed)
+            func write(_ name: String) throws {
+                try Data(generator.bytes(Self.size)).write(to: URL(filePath: tenant.source + "/" + name))
+            }
+            try write("before")
+            let first = try await tenant.backup()
+            try write("after")
+            let (storing, reading) = (Gate(), Gate())
+            let data = ServerFault.Keys.containing("/packs/d/")
+            scene.storage.add(ServerFault(.holdRequest(afterBytes: 1 << 20, storing), on: [.put], keys: data))
+            scene.storage.add(ServerFault(.holdBody(afterBytes: 100_000, reading), on: [.get], keys: data))
+            let target = tenant.directory.path + "/target"
+            let backup = try tenant.start(["backup", tenant.source, "--json"])
+            let restore = try tenant.start(["restore", first.snapshot, "--target", target, "--json"])
+            defer { for command in [backup, restore] { command.send(SIGKILL) } }
+            for gate in [storing, reading] { try await gate.waitForArrivals(1) }
+            try await scene.end(.relay, SIGKILL)
+            if mode == .tickets { scene.storage.add(ServerFault(.resetBefore, occurrence: .every)) }
+            for gate in [storing, reading] { gate.open() }
+            try await Task.sleep(for: .seconds(TestScale.isFull ? 600 : 5))
+            scene.storage.removeFaults()
+            try await scene.start(.relay)
+            var haveGoneOn = true
+            for command in [backup, restore] {
+                let result = try await command.result()
+                let reason = result.message("exit_error")?["reason"] as? String
+                #expect(result.status == 0 || reason == "unavailable", "\(result)")
+                haveGoneOn = haveGoneOn && result.status == 0
+            }
+            try await tenant.backup()
+            try await tenant.restore("latest", to: "again").expect(0)
+            try await TreeComparison.expectEqual(tenant.source, tenant.restored("again"))
+            try await tenant.hawser("check", "--read-data").expect(0)
+            if haveGoneOn {
+                // Who ends while there is no network can't say goodbye: that is noticed after 15 minutes of silence.
+                for left in try await scene.system.provider("session", "list", "acme", "--json").objects {
+                    let session = try #require((left["session"] as? [String: Any])?["id"] as? String)
+                    try await scene.system.provider("session", "end", session)
+                }
+                try await expectExactLedger(scene)
+            } else {
+                // What could not be told any more stays set aside, until sessions and tickets end.
+                let (used, reserved) = try await scene.ledger()
+                #expect(try await used + reserved >= scene.stored())
+            }
+        }
+    }
+
+    private func withRepository(_ mode: Mode, _ body: (ProviderScene) async throws -> Void) async throws {
+        let isGateway = mode == .gateway
+        let options = isGateway ? ProviderScene.gatewayMode : ["--access", "tickets"]
+        try await ProviderScene.run(options, hasGatewayServer: isGateway) { scene in
+            if !isGateway { try await scene.system.provider("storage", "check", "main") }
+            try await scene.tenant.hawser("init").expect(0)
+            try await body(scene)
         }
     }
 
