@@ -35,7 +35,7 @@ struct ServeCommand: AsyncParsableCommand {
     )
     var relay: [BlockOption] = []
 
-    @Option(help: "Memory for requests that run, as 256M: each takes half a MiB, whatever the objects' lengths.")
+    @Option(help: "Memory for requests that run, as 256M: each takes 2 MiB, whatever the objects' lengths.")
     var memory = SizeOption(256 << 20)
 
     @Option(help: "Connections in total.")
