@@ -95,6 +95,47 @@ struct ProviderDataTests {
         }
     }
 
+    @Test(
+        "With insider protection nothing counts on what is to be deleted, and the provider can bring it back",
+        arguments: [false, true]
+    )
+    func insiderProtection(isGateway: Bool) async throws {
+        let mode = isGateway ? ProviderScene.gatewayMode : ["--access", "tickets"]
+        try await ProviderScene.run(mode + ["--insider-protection", "7"], hasGatewayServer: isGateway) { scene in
+            if !isGateway { try await scene.system.provider("storage", "check", "main") }
+            let tenant = scene.tenant
+            try await tenant.hawser("init").expect(0)
+            var ids: [String] = []
+            for name in ["one", "two", "three"] {
+                try Data(name.utf8).write(to: URL(filePath: tenant.source + "/" + name))
+                ids.append(try await tenant.backup().snapshot)
+            }
+            try await tenant.hawser("forget", "latest").expect(0)
+            #expect(try await tenant.snapshots().count == 2)
+            // The last one is the last of those that stay.
+            try await tenant.hawser("forget", "--keep-last", "1").expect(0)
+            try await tenant.restore("latest", to: "kept").expect(0)
+            #expect(
+                try FileManager.default.contentsOfDirectory(atPath: tenant.restored("kept")).sorted() == ["one", "two"]
+            )
+            try await tenant.hawser("prune", "--no-grace").expect(0)
+            try await tenant.hawser("prune", "--no-grace").expect(0)
+            try await tenant.hawser("check", "--read-data").expect(0)
+            try await tenant.hawser("repair", "index").expect(0)
+            let kept = try await scene.system.provider("deletion", "list", "--json").objects
+            let deletions = try kept.map { try #require($0["id"] as? String) }
+            #expect(deletions.count >= 2)
+            try await scene.system.provider(arguments: ["deletion", "reject"] + deletions)
+            #expect(try await scene.system.provider("deletion", "list", "--json").objects.isEmpty)
+            #expect(try await tenant.snapshots().count == 3)
+            // The index was made without them meanwhile.
+            try await tenant.hawser("repair", "index").expect(0)
+            try await tenant.restore(ids[2], to: "again").expect(0)
+            try await TreeComparison.expectEqual(tenant.source, tenant.restored("again"))
+            try await tenant.hawser("check", "--read-data").expect(0)
+        }
+    }
+
     @Test("The quota holds through a gateway server")
     func gatewayQuota() async throws {
         try await ProviderScene.run(ProviderScene.gatewayMode, hasGatewayServer: true) { scene in

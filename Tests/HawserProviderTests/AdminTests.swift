@@ -92,6 +92,12 @@ import Testing
             let admin = AdminService(provider.database, folder: provider.folder)
             let repository = try await provider.repository()
             await expectError(.conflict) { try await admin.perform(StorageRemove(storage: "main")) }
+            let typo = StorageSettings(kind: .compatible, endpoint: "https://s3", bucket: "b", accessKeyID: "AK")
+            _ = try await admin.perform(StorageAdd(name: "typo", settings: typo, secret: nil, repository: .init()))
+            _ = try await admin.perform(RepositoryRemove(repository: "typo"))
+            _ = try await admin.perform(StorageRemove(storage: "typo"))
+            _ = try await provider.tenant(in: repository, limit: nil)
+            await expectError(.conflict) { try await admin.perform(RepositoryRemove(repository: "main")) }
             var settings = try await provider.database.storage(repository.storage).settings
             settings.bucket = "other"
             let moved = settings

@@ -7,8 +7,8 @@ import Logging
 /// presigned requests, or through a gateway server. The way changes while it is used: when the provider changes the mode,
 /// when credentials or tokens end, and when a way fails and there is another.
 ///
-/// Deletions are asked of the provider in every mode: with insider protection he keeps for some days what then still can
-/// be seen.
+/// Deletions are asked of the provider in every mode. What he has not deleted yet, as with insider protection for some days,
+/// is not listed any more: nobody is to count on it, or build on it.
 public actor ProviderStore: ObjectStore {
     private let connection: ProviderConnection
     private let repository: ControlID
@@ -19,6 +19,10 @@ public actor ProviderStore: ObjectStore {
     /// One grant at a time.
     private let turn = AsyncSemaphore(total: 1)
     private var machine: StateMachine
+    /// To be deleted, by the prefix of a listing that is going on.
+    private var doomed: [String: Set<ObjectKey>] = [:]
+    /// By this store, which may hear of it later than it lists.
+    private var hasDeleted = false
 
     /// - Parameter onChange: another way has been opened; whether this machine leases what it stores by it.
     init(
@@ -133,7 +137,26 @@ public actor ProviderStore: ObjectStore {
     }
 
     public func list(prefix: String, after: ObjectKey?, limit: Int) async throws -> [ObjectInfo] {
-        try await using { try await $0.list(prefix: prefix, after: after, limit: limit) }
+        let doomed = try await doomed(prefix, isFirst: after == nil)
+        var (found, after): ([ObjectInfo], ObjectKey?) = ([], after)
+        while true {
+            let (last, rest) = (after, limit - found.count)
+            let page = try await using { try await $0.list(prefix: prefix, after: last, limit: rest) }
+            found += page.filter { !doomed.contains($0.key) }
+            after = page.last?.key
+            if page.count < rest { self.doomed[prefix] = nil }
+            if page.count < rest || found.count == limit { return found }
+        }
+    }
+
+    private func doomed(_ prefix: String, isFirst: Bool) async throws -> Set<ObjectKey> {
+        if !isFirst, let known = doomed[prefix] { return known }
+        // Then the provider has been heard.
+        _ = try await way()
+        guard hasDeleted || connection.status.repository(repository)?.hasPendingDeletions ?? false else { return [] }
+        let keys = try await connection.pendingDeletions(prefix: prefix, repository: repository)
+        doomed[prefix] = keys
+        return keys
     }
 
     public func delete(_ keys: [ObjectKey]) async throws {
@@ -142,6 +165,7 @@ public actor ProviderStore: ObjectStore {
             let batch = rest.prefix(ControlAPI.mostKeys)
             let answer = try await connection.delete(batch.map(\.path), repository: repository)
             if answer.waiting > 0 {
+                hasDeleted = true
                 logger.info("The provider deletes later", metadata: ["objects": "\(answer.waiting)"])
             }
             rest = rest.dropFirst(batch.count)

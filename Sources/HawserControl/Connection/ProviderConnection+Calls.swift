@@ -1,4 +1,4 @@
-import HawserFormat
+public import HawserFormat
 import HawserStorage
 
 #if canImport(FoundationEssentials)
@@ -50,6 +50,11 @@ extension ProviderConnection {
                     throw Self.sessionOver
                 case _ where !error.isRetryable || failures >= Self.mostFailures:
                     throw error
+                case _ where error.retryAfter ?? .zero > settings.longestRequestedPause:
+                    // Nobody is kept waiting for so long, as while a provider recovers.
+                    var last = error
+                    last.isRetryable = false
+                    throw last
                 case _ where error.retryAfter != nil:
                     // The server's word: the connection is well.
                     failures += 1
@@ -128,5 +133,19 @@ extension ProviderConnection {
     /// - Parameter keys: below the tenant's folder; at most `ControlAPI.mostKeys`.
     public func delete(_ keys: [String], repository: ControlID) async throws -> DeletionAnswer {
         try await call(.post(ControlAPI.deletions(repository), DeletionRequest(keys: keys)))
+    }
+
+    /// Objects that are to be deleted and still there.
+    ///
+    /// - Parameter prefix: of keys of the format's grammar, which need no escapes.
+    public func pendingDeletions(prefix: String, repository: ControlID) async throws -> Set<ObjectKey> {
+        var keys: Set<ObjectKey> = []
+        var path: String? = "\(ControlAPI.deletions(repository))?prefix=\(prefix)"
+        while let page = path {
+            let answer = try await call(.get(page), as: PendingDeletionsAnswer.self)
+            keys.formUnion(answer.keys.lazy.compactMap { ObjectKey($0) })
+            path = answer.next.map { "\(ControlAPI.deletions(repository))?prefix=\(prefix)&after=\($0)" }
+        }
+        return keys
     }
 }

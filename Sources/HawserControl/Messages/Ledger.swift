@@ -105,3 +105,16 @@ public struct DeletionAnswer: Codable, Sendable {
         self.waiting = waiting
     }
 }
+
+/// `GET /v1/repositories/{id}/deletions`: what is to be deleted and still there.
+public struct PendingDeletionsAnswer: Codable, Sendable {
+    /// Below the tenant's folder, in no order.
+    public var keys: [String]
+    /// Where the next page begins; `nil`: this is the last.
+    public var next: ControlID?
+
+    public init(keys: [String], next: ControlID?) {
+        self.keys = keys
+        self.next = next
+    }
+}

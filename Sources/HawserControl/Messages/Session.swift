@@ -90,19 +90,23 @@ public struct RepositoryState: Codable, Sendable, Hashable {
     public var mode: ConnectionMode
     /// Counts up with each new set of credentials.
     public var credentialsGeneration: Int
+    /// Objects are to be deleted and still there: `GET /v1/repositories/{id}/deletions` names them.
+    public var hasPendingDeletions: Bool
 
     public init(
         repository: ControlID,
         name: String,
         quota: QuotaState,
         mode: ConnectionMode,
-        credentialsGeneration: Int
+        credentialsGeneration: Int,
+        hasPendingDeletions: Bool = false
     ) {
         self.repository = repository
         self.name = name
         self.quota = quota
         self.mode = mode
         self.credentialsGeneration = credentialsGeneration
+        self.hasPendingDeletions = hasPendingDeletions
     }
 }
 

@@ -5,12 +5,12 @@ import HawserControl
 enum ControlOperation: String, CaseIterable, Sendable {
     case registerDevice, makeNonce, signIn
     case listSessions, pollSession, closeSession, followEvents
-    case grant, lease, commit, delete, tickets, listObjects
+    case grant, lease, commit, delete, listDeletions, tickets, listObjects
     case registerGateway, signInGateway, followMovers, issueCertificate, reportLoad, moverCredentials, moverLease
 
     var method: HTTPRequest.Method {
         switch self {
-        case .listSessions, .pollSession, .followEvents, .listObjects, .followMovers: .get
+        case .listSessions, .pollSession, .followEvents, .listDeletions, .listObjects, .followMovers: .get
         case .closeSession: .delete
         case .registerDevice, .makeNonce, .signIn, .grant, .lease, .commit, .delete, .tickets: .post
         case .registerGateway, .signInGateway, .issueCertificate, .reportLoad, .moverCredentials, .moverLease: .post
@@ -28,7 +28,7 @@ enum ControlOperation: String, CaseIterable, Sendable {
         case .grant: "/v1/repositories/{id}/grants"
         case .lease: "/v1/repositories/{id}/leases"
         case .commit: "/v1/repositories/{id}/commits"
-        case .delete: "/v1/repositories/{id}/deletions"
+        case .delete, .listDeletions: "/v1/repositories/{id}/deletions"
         case .tickets: "/v1/repositories/{id}/tickets"
         case .listObjects: "/v1/repositories/{id}/objects"
         case .registerGateway: "/v1/gateways"
@@ -46,8 +46,8 @@ enum ControlOperation: String, CaseIterable, Sendable {
         switch self {
         case .registerDevice, .makeNonce, .signIn, .registerGateway, .signInGateway: false
         case .followMovers, .issueCertificate, .reportLoad, .moverCredentials, .moverLease: false
-        case .listSessions, .pollSession, .closeSession, .followEvents, .grant, .lease, .commit, .delete, .tickets,
-            .listObjects:
+        case .listSessions, .pollSession, .closeSession, .followEvents, .grant, .lease, .commit, .delete,
+            .listDeletions, .tickets, .listObjects:
             true
         }
     }

@@ -43,6 +43,7 @@ extension ControlService {
         _ request: DeletionRequest
     ) async throws -> DeletionAnswer {
         try Self.checkCount(request.keys.count)
+        try limitDeletions(of: session.tenant)
         let deletion = try await database.requestDeletion(
             LedgerTarget(session, repository: repository),
             keys: request.keys
@@ -53,6 +54,22 @@ extension ControlService {
         )
         let deleted = await storageWork.deleteNow(deletion)
         return DeletionAnswer(deleted: deleted, waiting: request.keys.count - deleted)
+    }
+
+    /// Ten requests for deletions, of up to 1,000 objects each, a page.
+    func deletions(_ id: ControlID, _ session: SessionRecord, target: String) async throws -> PendingDeletionsAnswer {
+        let query = ListingQuery(target)
+        let prefix = query["prefix"] ?? ""
+        let after = query["after"].map { ControlID($0) }
+        guard ListingQuery.isPrefix(prefix), after != .some(nil) else {
+            throw HawserError(.invalidArgument, "Deletions are listed by a prefix of keys, and behind an id.")
+        }
+        let folder = try await database.folder(tenant: session.tenant, subtenant: session.subtenant, repository: id)
+        let page = try await database.pendingDeletions(folder.id, after: after ?? nil, limit: 10)
+        return PendingDeletionsAnswer(
+            keys: page.flatMap(\.keys).filter { $0.hasPrefix(prefix) },
+            next: page.count < 10 ? nil : page.last?.id
+        )
     }
 
     private static func checkCount(_ count: Int) throws {

@@ -24,9 +24,12 @@ extension ControlService {
             )
         }
         for key in request.gets where ObjectKey(key) == nil { throw Self.noObject(key) }
-        for put in request.puts {
-            guard let key = ObjectKey(put.key), let sha256 = ObjectName(put.sha256) else { continue }
-            try key.check(sha256)
+        let hashes = try request.puts.map { put in
+            guard let sha256 = ObjectName(put.sha256) else {
+                throw HawserError(.invalidArgument, "A SHA-256 has 32 bytes.", place: put.key)
+            }
+            try ObjectKey(put.key)?.check(sha256)
+            return sha256
         }
         let (storage, folder) = try await ticketPlace(id, session)
         let outcomes = try await reserve(request.puts, id, session, folder)
@@ -36,7 +39,7 @@ extension ControlService {
         }
         let presigner = S3Presigner(configuration)
         let lifetime = database.ledgerSettings.ticketLifetime
-        let puts = try await sign(request.puts, outcomes, presigner, storage, folder)
+        let puts = try await sign(zip(request.puts, hashes), outcomes, presigner, storage, folder)
         var gets: [Ticket] = []
         if !request.gets.isEmpty {
             let reader = try await reader(storage, folder)
@@ -69,18 +72,16 @@ extension ControlService {
     }
 
     private func sign(
-        _ puts: [TicketRequest.Put],
+        _ puts: Zip2Sequence<[TicketRequest.Put], [ObjectName]>,
         _ outcomes: [TicketOutcome],
         _ presigner: S3Presigner,
         _ storage: StorageRecord,
         _ folder: FolderRecord
     ) async throws -> [Ticket] {
-        guard !puts.isEmpty else { return [] }
+        guard !outcomes.isEmpty else { return [] }
         let signer = try await issuer.signer(storage, folder: folder)
-        return try zip(puts, outcomes).map { put, outcome in
-            guard let sha256 = ObjectName(put.sha256) else {
-                throw HawserError(.invalidArgument, "A SHA-256 has 32 bytes.", place: put.key)
-            }
+        return zip(puts, outcomes).map { upload, outcome in
+            let (put, sha256) = upload
             switch outcome {
             case .stored: return Ticket(key: put.key, outcome: .stored)
             case .refused: return Ticket(key: put.key, outcome: .refused)
@@ -106,12 +107,11 @@ extension ControlService {
 
     /// Lists the session's own folder, for those whose access is by tickets.
     func list(_ id: ControlID, _ session: SessionRecord, target: String) async throws -> ListingAnswer {
-        let query = URLComponents(string: target)?.queryItems ?? []
-        func value(_ name: String) -> String? { query.first { $0.name == name }?.value }
-        let prefix = value("prefix") ?? ""
-        let after = value("after").map { ObjectKey($0) }
-        guard let limit = value("limit").map({ Int($0) }) ?? 1000, (1...1000).contains(limit),
-            prefix.utf8.count <= 200, prefix.utf8.allSatisfy(Self.isOfGrammar), after != .some(nil)
+        let query = ListingQuery(target)
+        let prefix = query["prefix"] ?? ""
+        let after = query["after"].map { ObjectKey($0) }
+        guard let limit = query["limit"].map({ Int($0) }) ?? 1000, (1...1000).contains(limit),
+            ListingQuery.isPrefix(prefix), after != .some(nil)
         else {
             throw HawserError(
                 .invalidArgument,
@@ -133,14 +133,6 @@ extension ControlService {
                 .init(key: $0.key.path, length: $0.length, stored: $0.stored.map { Double($0.seconds) })
             }
         )
-    }
-
-    private static func isOfGrammar(_ byte: UInt8) -> Bool {
-        switch byte {
-        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"): true
-        case UInt8(ascii: "/"), UInt8(ascii: "-"), UInt8(ascii: "_"): true
-        default: false
-        }
     }
 
     /// Where tickets of the session lead.
@@ -176,6 +168,28 @@ extension ControlService {
 
     private static func noObject(_ key: String) -> HawserError {
         HawserError(.invalidArgument, "This is no object of the repository format.", place: key)
+    }
+}
+
+/// The query of a request for a list.
+struct ListingQuery {
+    private let items: [URLQueryItem]
+
+    init(_ target: String) {
+        items = URLComponents(string: target)?.queryItems ?? []
+    }
+
+    subscript(name: String) -> String? { items.first { $0.name == name }?.value }
+
+    /// Whether keys of the format's grammar can begin with it.
+    static func isPrefix(_ text: String) -> Bool { text.utf8.count <= 200 && text.utf8.allSatisfy(isOfGrammar) }
+
+    private static func isOfGrammar(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"): true
+        case UInt8(ascii: "/"), UInt8(ascii: "-"), UInt8(ascii: "_"): true
+        default: false
+        }
     }
 }
 

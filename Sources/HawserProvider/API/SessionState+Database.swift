@@ -10,7 +10,7 @@ extension ConfigurationDatabase {
         return try await read { db in
             // Only what is needed of the settings: decoding them took most of the time.
             let tenant = try db.row(
-                "SELECT isEnabled, leaseEnd, settings ->> 'bandwidth' AS bandwidth FROM tenant WHERE id = ?",
+                "SELECT isEnabled, leaseEnd, json_extract(settings, '$.bandwidth') AS bandwidth FROM tenant WHERE id = ?",
                 [session.tenant.text]
             )
             guard let tenant else {
@@ -34,7 +34,8 @@ extension Database {
     fileprivate func repositories(of session: SessionRecord) throws -> [RepositoryState] {
         try rows(
             """
-            SELECT repository.id, repository.name, repository.settings ->> 'mode' AS mode, folder.generation
+            SELECT repository.id, repository.name, json_extract(repository.settings, '$.mode') AS mode, folder.generation,
+                EXISTS (SELECT 1 FROM deletion WHERE folder = folder.id AND \(DeletionRecord.isPending)) AS isDeleting
             FROM folder JOIN repository ON repository.id = folder.repository
             WHERE folder.tenant = ? AND IFNULL(folder.subtenant, '') = ? ORDER BY repository.name
             """,
@@ -46,7 +47,8 @@ extension Database {
                 name: row["name"],
                 quota: try Account(self, session.tenant, session.subtenant, repository).quota,
                 mode: try row.choice("mode"),
-                credentialsGeneration: row["generation"]
+                credentialsGeneration: row["generation"],
+                hasPendingDeletions: row["isDeleting"]
             )
         }
     }

@@ -58,12 +58,12 @@ public struct AdminService: AdminTransport {
         DeviceList.self, DeviceRevoke.self,
         StorageAdd.self, StorageList.self, StorageShow.self, StorageUpdate.self, StorageRemove.self,
         StorageCheck.self, StorageRotateKey.self, TenantExportAccess.self,
-        RepositoryAdd.self, RepositoryList.self, RepositoryUpdate.self,
+        RepositoryAdd.self, RepositoryList.self, RepositoryUpdate.self, RepositoryRemove.self,
         QuotaSet.self, QuotaShow.self, QuotaReconcile.self, SessionsShow.self, SessionEnd.self,
         GatewayAdd.self, GatewayList.self, GatewayRemove.self,
         AuditList.self, AuditVerify.self, DatabaseBackup.self, KeyRotate.self,
         UsageReport.self, UsageMonth.self, MaintenanceSet.self, RecoveryApprove.self,
-        DeletionsHeld.self, DeletionApprove.self, AlarmList.self,
+        DeletionList.self, DeletionApprove.self, DeletionReject.self, AlarmList.self,
         WebhookAdd.self, WebhookList.self, WebhookRemove.self, WebhookTest.self,
     ]
 

@@ -142,13 +142,13 @@ public struct RecoveryApprove: AdminRequest {
     }
 }
 
-public struct DeletionsHeld: AdminRequest {
-    public static let operation = "deletion.held"
+public struct DeletionList: AdminRequest {
+    public static let operation = "deletion.list"
 
     public init() {}
 
     public func run(_ service: AdminService) async throws -> [DeletionRecord] {
-        try await service.database.heldDeletions()
+        try await service.database.keptDeletions()
     }
 }
 
@@ -162,6 +162,20 @@ public struct DeletionApprove: AdminRequest {
 
     public func run(_ service: AdminService) async throws -> AdminDone {
         try await service.database.approveDeletion(service.id(deletion, what: "deletion request"), actor: service.actor)
+        return AdminDone()
+    }
+}
+
+public struct DeletionReject: AdminRequest {
+    public static let operation = "deletion.reject"
+    public var deletion: String
+
+    public init(deletion: String) {
+        self.deletion = deletion
+    }
+
+    public func run(_ service: AdminService) async throws -> AdminDone {
+        try await service.database.rejectDeletion(service.id(deletion, what: "deletion request"), actor: service.actor)
         return AdminDone()
     }
 }

@@ -237,3 +237,17 @@ public struct RepositoryUpdate: AdminRequest {
         return try await service.database.repository(id)
     }
 }
+
+public struct RepositoryRemove: AdminRequest {
+    public static let operation = "repository.remove"
+    public var repository: String
+
+    public init(repository: String) {
+        self.repository = repository
+    }
+
+    public func run(_ service: AdminService) async throws -> AdminDone {
+        try await service.database.removeRepository(service.repository(repository).id, actor: service.actor)
+        return AdminDone()
+    }
+}

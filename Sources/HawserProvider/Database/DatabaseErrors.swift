@@ -33,7 +33,9 @@ func providerError(_ error: any Error, place: String? = nil) -> any Error {
         default:
             (.internalError, "The configuration database refused. Please report this.", false)
         }
-    return HawserError(code, message, place: place, cause: SQLiteProblem(error), isRetryable: isRetryable)
+    // What people have done needs no word of SQLite.
+    let cause = code == .conflict ? nil : SQLiteProblem(error)
+    return HawserError(code, message, place: place, cause: cause, isRetryable: isRetryable)
 }
 
 /// Without the statement's arguments, which may be nobody's business in a log.

@@ -3,6 +3,9 @@ public import HawserControl
 import HawserFormat
 
 extension DeletionRecord {
+    /// In SQL.
+    static let isPending = "deletion.state IN ('waiting', 'held')"
+
     init(_ row: Row) throws {
         id = try row.id("id")
         folder = try row.id("folder")
@@ -16,9 +19,12 @@ extension DeletionRecord {
 
 /// What tenants asked to delete. The provider deletes, when it may, and tells the ledger what is gone.
 extension ConfigurationDatabase {
+    /// Requests that may wait in a folder, beside one for each 500 objects that a listing found.
+    static let mostDeletions = 1000
+
     /// - Parameter pending: bytes of these objects, which go on counting until they are gone.
     /// - Returns: what is to be carried out, at once or after the days of insider protection.
-    /// - Throws: `invalidArgument` for a key that is none of the format.
+    /// - Throws: `invalidArgument` for a key that is none of the format; `tooManyRequests` when very many wait.
     @discardableResult
     public func requestDeletion(
         _ target: LedgerTarget,
@@ -38,6 +44,22 @@ extension ConfigurationDatabase {
             }
             let id = ControlID.random()
             let folder = try db.folder(target.tenant, target.subtenant, target.repository)
+            let waiting = try db.row(
+                """
+                SELECT COUNT(*) AS count, (SELECT objects FROM folder WHERE id = ?1) AS objects FROM deletion
+                WHERE folder = ?1 AND \(DeletionRecord.isPending)
+                """,
+                [folder.id.text]
+            )
+            // Each names up to 1,000 objects.
+            guard waiting?["count"] ?? 0 < Self.mostDeletions + (waiting?["objects"] as Int? ?? 0) / 500 else {
+                throw HawserError(
+                    .tooManyRequests,
+                    "More deletions wait than this server keeps for one folder.",
+                    isRetryable: true,
+                    retryAfter: .seconds(600)
+                )
+            }
             let repository = try db.one("repository", id: target.repository, what: "repository").map(
                 RepositoryRecord.init
             )
@@ -53,6 +75,7 @@ extension ConfigurationDatabase {
             )
             try db.run("UPDATE folder SET pending = pending + ? WHERE id = ?", [pending, folder.id.text])
             try transaction.audit("deletion.request", folder.id.text, "\(id): \(keys.count) objects")
+            transaction.publish(.tenant(target.tenant))
             return try db.one("deletion", id: id, what: "deletion").map(DeletionRecord.init)
         }
     }
@@ -108,6 +131,52 @@ extension ConfigurationDatabase {
     public func heldDeletions() async throws -> [DeletionRecord] {
         try await read {
             try $0.rows("SELECT * FROM deletion WHERE state = 'held' ORDER BY requested").map(DeletionRecord.init)
+        }
+    }
+
+    /// What insider protection keeps, and what is held.
+    public func keptDeletions() async throws -> [DeletionRecord] {
+        let now = clock.steady.milliseconds
+        return try await read {
+            try $0.rows(
+                "SELECT * FROM deletion WHERE state = 'held' OR (state = 'waiting' AND notBefore > ?) ORDER BY requested",
+                [now]
+            ).map(DeletionRecord.init)
+        }
+    }
+
+    /// Of a folder, what is not done, in the order of ids.
+    func pendingDeletions(_ folder: ControlID, after: ControlID?, limit: Int) async throws -> [DeletionRecord] {
+        try await read { db in
+            try db.rows(
+                """
+                SELECT * FROM deletion WHERE id IN (
+                    SELECT id FROM deletion WHERE folder = ? AND \(DeletionRecord.isPending) AND id > ? ORDER BY id LIMIT ?
+                ) ORDER BY id
+                """,
+                [folder.text, after?.text ?? "", limit]
+            ).map(DeletionRecord.init)
+        }
+    }
+
+    /// The objects stay, and tenants see them again.
+    ///
+    /// - Throws: `conflict` when it is not kept any more: some of its objects may be gone.
+    public func rejectDeletion(_ id: ControlID, actor: String = "server") async throws {
+        try await write(actor: actor) { transaction in
+            let row = try transaction.db.one("deletion", id: id, what: "deletion").row
+            let deletion = try DeletionRecord(row)
+            guard deletion.state == .held || deletion.state == .waiting && transaction.now < deletion.notBefore else {
+                throw HawserError(.conflict, "The deletion is being carried out, or done.", place: id.text)
+            }
+            let folder = try transaction.db.one("folder", id: deletion.folder, what: "folder").map(FolderRecord.init)
+            try transaction.db.run("DELETE FROM deletion WHERE id = ?", [id.text])
+            try transaction.db.run(
+                "UPDATE folder SET pending = max(0, pending - ?) WHERE id = ?",
+                [row["pending"] as Int, folder.id.text]
+            )
+            try transaction.audit("deletion.reject", folder.id.text, "\(id): \(deletion.keys.count) objects")
+            transaction.publish(.tenant(folder.tenant))
         }
     }
 

@@ -43,7 +43,7 @@ extension Row {
     }
 
     func choice<Value: RawRepresentable<String>>(_ column: String, as type: Value.Type = Value.self) throws -> Value {
-        guard let value = Value(rawValue: self[column]) else { throw Self.damaged(column) }
+        guard let value = (self[column] as String?).flatMap(Value.init) else { throw Self.damaged(column) }
         return value
     }
 

@@ -10,6 +10,9 @@ enum Schema {
         migrator.registerMigration("2") { db in
             try db.execute(sql: version2)
         }
+        migrator.registerMigration("3") { db in
+            try db.execute(sql: version3)
+        }
         return migrator
     }
 
@@ -161,5 +164,12 @@ enum Schema {
             attempts INTEGER NOT NULL DEFAULT 0, due INTEGER NOT NULL
         ) STRICT;
         CREATE INDEX webhookEventDue ON webhookEvent (due);
+        """
+
+    private static let version3 = """
+        -- Until then somebody may have credentials that store there.
+        ALTER TABLE folder ADD COLUMN storableUntil INTEGER;
+        UPDATE folder SET storableUntil = (SELECT MAX(expires) FROM credential WHERE credential.folder = folder.id);
+        CREATE INDEX deletionOfFolder ON deletion (folder, state, id);
         """
 }

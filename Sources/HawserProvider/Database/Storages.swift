@@ -165,6 +165,16 @@ extension ConfigurationDatabase {
         }
     }
 
+    /// - Throws: `conflict` when a tenant has a folder in it.
+    public func removeRepository(_ id: ControlID, actor: String = "server") async throws {
+        try await write(actor: actor) { transaction in
+            let old = try transaction.db.one("repository", id: id, what: "repository").map(RepositoryRecord.init)
+            try transaction.db.run("DELETE FROM repository WHERE id = ?", [id.text])
+            try transaction.audit("repository.remove", old.name)
+            transaction.publish(.general)
+        }
+    }
+
     public func updateRepository(
         _ id: ControlID,
         _ settings: RepositorySettings,

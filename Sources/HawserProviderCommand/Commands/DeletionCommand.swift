@@ -5,27 +5,33 @@ import HawserProvider
 struct DeletionCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "deletion",
-        abstract: "See and approve deletions that are held because they look like a spree.",
-        subcommands: [DeletionListCommand.self, DeletionApproveCommand.self]
+        abstract: "See deletions that insider protection keeps or that look like a spree, and decide on them.",
+        subcommands: [DeletionListCommand.self, DeletionApproveCommand.self, DeletionRejectCommand.self]
     )
 }
 
 struct DeletionListCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "list",
-        abstract: "List the deletions that wait for approval.",
+        abstract:
+            "List the deletions that insider protection keeps, and those that are held as they look like a spree.",
         discussion: "Example: hawser-provider deletion list"
     )
 
     @OptionGroup var options: ProviderOptions
 
     func run() async throws {
-        let deletions = try await options.perform(DeletionsHeld())
+        let deletions = try await options.perform(DeletionList())
         try Output.show(
             deletions,
             options,
-            ["ID", "FOLDER", "OBJECTS", "REQUESTED"],
-            deletions.map { [$0.id.text, $0.folder.text, String($0.keys.count), $0.requested.text] }
+            ["ID", "FOLDER", "OBJECTS", "REQUESTED", "STATE"],
+            deletions.map {
+                [
+                    $0.id.text, $0.folder.text, String($0.keys.count), $0.requested.text,
+                    $0.state == .held ? "held" : "until \($0.notBefore.text)",
+                ]
+            }
         )
     }
 }
@@ -43,5 +49,23 @@ struct DeletionApproveCommand: AsyncParsableCommand {
     func run() async throws {
         let answer = try await options.perform(DeletionApprove(deletion: deletion))
         try Output.show(answer, options, "Approved deletion \(deletion).")
+    }
+}
+
+struct DeletionRejectCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "reject",
+        abstract: "Keep the objects of deletions for good: tenants see them again.",
+        discussion: "Example: hawser-provider deletion reject 0123456789abcdef0123456789abcdef"
+    )
+
+    @Argument(help: "The deletions' ids.") var deletions: [String]
+    @OptionGroup var options: ProviderOptions
+
+    func run() async throws {
+        for deletion in deletions {
+            let answer = try await options.perform(DeletionReject(deletion: deletion))
+            try Output.show(answer, options, "Rejected deletion \(deletion).")
+        }
     }
 }

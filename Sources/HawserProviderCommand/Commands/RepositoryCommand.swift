@@ -6,7 +6,10 @@ struct RepositoryCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "repository",
         abstract: "Manage cloud repositories: parts of a storage with a mode of their own.",
-        subcommands: [RepositoryAddCommand.self, RepositoryListCommand.self, RepositoryUpdateCommand.self]
+        subcommands: [
+            RepositoryAddCommand.self, RepositoryListCommand.self, RepositoryUpdateCommand.self,
+            RepositoryRemoveCommand.self,
+        ]
     )
 }
 
@@ -59,6 +62,22 @@ struct RepositoryListCommand: AsyncParsableCommand {
                 ]
             }
         )
+    }
+}
+
+struct RepositoryRemoveCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "remove",
+        abstract: "Forget a repository in which no tenant has a folder.",
+        discussion: "Example: hawser-provider repository remove main"
+    )
+
+    @Argument(help: "The repository's name or id.") var repository: String
+    @OptionGroup var options: ProviderOptions
+
+    func run() async throws {
+        let answer = try await options.perform(RepositoryRemove(repository: repository))
+        try Output.show(answer, options, "Removed repository \(repository).")
     }
 }
 

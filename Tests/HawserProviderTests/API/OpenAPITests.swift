@@ -248,6 +248,9 @@ import Yams
             "ListingAnswer": [ListingAnswer(objects: [])],
             "DeletionRequest": [DeletionRequest(keys: [])],
             "DeletionAnswer": [DeletionAnswer(deleted: 0, waiting: 0)],
+            "PendingDeletionsAnswer": [
+                PendingDeletionsAnswer(keys: [], next: id), PendingDeletionsAnswer(keys: [], next: nil),
+            ],
         ]
     }()
 }
