@@ -18,6 +18,10 @@ public struct ServerLimits: Sendable {
     public var requestsPerAddress = Rate(perSecond: 100, burst: 1000)
     /// All sessions of the tenant together.
     public var requestsPerTenant = Rate(perSecond: 200, burst: 1000)
+    /// Of one machine. Each leaves a row in the configuration database for 90 days.
+    public var signInsPerDevice = Rate(perSecond: 0.2, burst: 200)
+    /// Requests for deletions, of up to 1,000 objects each. Each leaves rows in the audit log.
+    public var deletionsPerTenant = Rate(perSecond: 2, burst: 1000)
     /// Addresses without limits of their own: the one address of a large network behind a translator.
     public var exemptAddresses: [AddressBlock] = []
     /// From the connection to the end of the first request's head.

@@ -247,11 +247,12 @@ private actor Life {
     private func reconcileSessions() async throws {
         for work in try await database.unprovenWork() {
             let opened = ended[work.target.session] ?? 0
-            let new = (storage[work.folder] ?? [:]).filter { $0.value.step >= opened }
-            _ = try await database.reconcile(
-                work,
-                newObjects: new.map { ObjectRecord(key: $0.key, length: $0.value.length) }
-            )
+            let new = (storage[work.folder] ?? [:]).filter { $0.value.step >= opened }.map {
+                ObjectRecord(key: $0.key, length: $0.value.length)
+            }
+            let told = try await database.told(new, in: work.folder)
+            let unknown = new.filter { !told.contains($0.key) }.reduce(0) { $0 + $1.length }
+            _ = try await database.reconcile(work, unknown: unknown)
         }
     }
 

@@ -1,6 +1,7 @@
 import GRDB
 import HawserControl
 import HawserFormat
+import HawserStorage
 import HawserTesting
 import Synchronization
 import Testing
@@ -249,7 +250,29 @@ import Testing
                 let session = try await tenant.session(purpose)
                 await expectError(.accessDenied) { try await provider.database.lease(session, bytes: 1) }
                 await expectError(.accessDenied) { try await provider.database.reserve(session, [object(1)]) }
+                await expectError(.accessDenied) { try await provider.database.commit(session, [object(1)]) }
             }
+            #expect(try await tenant.record().committed == 0)
+        }
+    }
+
+    @Test func objectsAreNotedOneByOneUpToABound() async throws {
+        try await TestProvider.with { provider in
+            let database = provider.database
+            let tenant = try await provider.tenant(in: provider.repository(), limit: nil)
+            let session = try await tenant.session()
+            database.notes.withLock { $0[tenant.folder] = .init(count: 99_999, counted: database.clock.steady) }
+            let told = object(5)
+            for _ in 0..<2 { _ = try await database.commit(session, [told]) }
+            #expect(try await tenant.record().committed == 5)
+            // Beyond it objects count all the same, and tickets are refused.
+            for _ in 0..<2 { _ = try await database.commit(session, [object(7)]) }
+            #expect(try await tenant.record().committed == 19)
+            await expectError(.tooManyRequests) { try await database.reserve(session, [object(1)]) }
+            // After a minute they are counted, and there were not so many.
+            provider.advance(.seconds(60))
+            #expect(try await database.reserve(session, [object(1)]) == [.granted(expiresIn: .seconds(900))])
+            #expect(database.notes.withLock { $0[tenant.folder]?.count } == 2)
         }
     }
 
@@ -325,6 +348,24 @@ import Testing
             _ = try await provider.database.lease(own, bytes: 50)
             let record = try await tenant.record()
             #expect((record.reserved, record.belowReserved) == (50, 950))
+        }
+    }
+
+    @Test func aSubtenantsWordAloneTakesNothingFromItsTenant() async throws {
+        try await TestProvider.with { provider in
+            let tenant = try await provider.tenant(in: provider.repository(), limit: 1000)
+            let part = try await tenant.subtenant("part", limit: 60)
+            let session = try await part.session()
+            let lease = try #require(try await provider.database.lease(session, bytes: 40).0)
+            _ = try await provider.database.commit(session, [object(maximumObjectLength), object(maximumObjectLength)])
+            #expect(try await part.record().quota == QuotaState(limit: 60, used: 60, reserved: 0))
+            _ = try await provider.database.lease(
+                session,
+                bytes: 0,
+                settled: [LeaseSettlement(lease: lease.lease, used: 1 << 40)]
+            )
+            #expect(try await part.record().committed == 60)
+            #expect(try await tenant.record().free == 940)
         }
     }
 

@@ -19,7 +19,7 @@ import Testing
             let report = try await database.reconcile(
                 tenant.folder,
                 listing: listing([two, foreign]),
-                unfinished: [ObjectRecord(key: "packs/d/xx", length: 7)]
+                unfinished: UnfinishedUploads(count: 1, bytes: 7)
             )
             #expect((report.objects, report.stored, report.unfinishedUploads, report.unfinishedBytes) == (2, 250, 1, 7))
             #expect((report.before, report.after, report.difference) == (300, 257, -43))
@@ -162,19 +162,15 @@ import Testing
             try await database.endSession(session.session)
             let work = try #require(try await database.unprovenWork().first)
             #expect(work.target == session)
-            let back = try await database.reconcile(
-                work,
-                newObjects: [told, untold],
-                unfinished: [ObjectRecord(key: "u", length: 50)]
-            )
-            #expect(back == 4000 - 350)
+            #expect(try await database.told([told, untold], in: tenant.folder) == [told.key])
+            #expect(try await database.reconcile(work, unknown: untold.length + 50) == 4000 - 350)
             let record = try await tenant.record()
             #expect((record.committed, record.reserved, record.unproven) == (1350, 0, 0))
             #expect(try await database.unprovenWork().isEmpty)
             let running = try await tenant.session()
             _ = try await database.lease(running, bytes: 10)
             let early = UnprovenWork(target: running, folder: tenant.folder, opened: work.opened)
-            await expectError(.conflict) { try await database.reconcile(early, newObjects: []) }
+            await expectError(.conflict) { try await database.reconcile(early, unknown: 0) }
         }
     }
 

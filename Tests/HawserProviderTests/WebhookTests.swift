@@ -84,6 +84,13 @@ struct WebhookTests {
         )
     }
 
+    @Test("Say in time that the disk fills up")
+    func disk() {
+        #expect(AlarmWatch.diskAlarm(free: 3 << 30, database: 1 << 30) == nil)
+        let alarm = AlarmWatch.diskAlarm(free: 3 << 30, database: (1 << 30) + 1)
+        #expect(alarm?.code == "disk" && alarm?.message.hasPrefix("3.000 GiB are free") == true)
+    }
+
     private func codes(_ receiver: Receiver) throws -> [String] {
         try receiver.events.map { event in
             let alarm = try JSONDecoder().decode(

@@ -141,7 +141,6 @@ extension ControlService {
         )
     }
 
-    /// Durably logged before they leave.
     private func export(
         _ session: SessionRecord,
         _ purpose: Purpose,
@@ -149,12 +148,11 @@ extension ControlService {
         _ account: Account
     ) async throws -> CredentialIssuer.Issued {
         let issued = try await issuer.exported(storage, folder: account.own, purpose: purpose)
-        let end = issued.expiresIn.map { "\(database.clock.wall + $0)" } ?? "without an end"
-        try await database.note(
-            "credential.export",
-            subject: account.own.id.text,
-            // The key's id, not its secret: the storage's own log names it too.
-            detail: "\(purpose) \(issued.credentials.accessKeyID) until \(end)",
+        try await database.noteExport(
+            folder: account.own.id,
+            purpose: purpose,
+            accessKeyID: issued.credentials.accessKeyID,
+            lifetime: issued.expiresIn,
             actor: session.device.text
         )
         return issued

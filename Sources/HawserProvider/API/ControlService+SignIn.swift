@@ -38,6 +38,7 @@ extension ControlService {
             throw HawserError(.invalidArgument, "The name of the program has at most 255 bytes.")
         }
         let identity = try await verify(request)
+        try limitSignIns(of: identity.device.id)
         let opened = try await database.openSession(
             device: identity.device.id,
             purpose: request.purpose,

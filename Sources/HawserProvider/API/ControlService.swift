@@ -22,6 +22,8 @@ struct ControlService: Sendable {
     private let limits: ServerLimits
     private let perAddress: RateLimiter<IPAddress>
     private let perTenant: RateLimiter<ControlID>
+    private let signIns: RateLimiter<ControlID>
+    private let deletions: RateLimiter<ControlID>
 
     init(
         domain: String,
@@ -45,6 +47,8 @@ struct ControlService: Sendable {
         reader = RequestReader(time: limits.body)
         perAddress = RateLimiter(limits.requestsPerAddress)
         perTenant = RateLimiter(limits.requestsPerTenant)
+        signIns = RateLimiter(limits.signInsPerDevice)
+        deletions = RateLimiter(limits.deletionsPerTenant)
     }
 
     /// What counts as one more request: about as long as a hundred keys, which cost the database as much as one by itself.
@@ -145,6 +149,10 @@ struct ControlService: Sendable {
         guard let address = connection.address, !limits.exempts(address) else { return }
         try limited(perAddress.take(address.subscriber))
     }
+
+    func limitSignIns(of device: ControlID) throws { try limited(signIns.take(device)) }
+
+    func limitDeletions(of tenant: ControlID) throws { try limited(deletions.take(tenant)) }
 
     private func limited(_ wait: Duration?) throws {
         guard let wait else { return }

@@ -22,9 +22,16 @@ public final class ConfigurationDatabase: Sendable {
     let epoch: Int64
     /// Folders that are being listed.
     let listings = Mutex<Set<ControlID>>([])
+    /// Rows of `reservation` in each folder: at most, as some may have been deleted since they were counted.
+    let notes = Mutex<[ControlID: Notes]>([:])
     /// As the database has them.
     let ledgerNumbers: Mutex<LedgerSettings>
     private let writer: GroupCommit
+
+    struct Notes {
+        var count: Int
+        var counted: Moment
+    }
 
     /// - Parameters:
     ///   - creating: makes the file, which must not exist; otherwise it must.

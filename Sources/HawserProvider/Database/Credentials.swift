@@ -64,11 +64,30 @@ extension ConfigurationDatabase {
                 ]
             )
             try transaction.setSecret(Self.secretName(credential: id), secret, holder.key)
+            if !purpose.isReadOnly { try transaction.noteStorable(folder, for: lifetime) }
             try transaction.audit("credential.issue", folder.text, "\(purpose.rawValue) \(generation)")
             transaction.publish(
                 .credentials(repository: owner.repository, tenant: owner.tenant, generation: generation)
             )
             return try db.one("credential", id: id, what: "credential").map(CredentialRecord.init)
+        }
+    }
+
+    /// Credentials left for other programs: noted durably before they do.
+    ///
+    /// - Parameter lifetime: `nil`: they don't end, and the storage's key is to be made anew.
+    func noteExport(
+        folder: ControlID,
+        purpose: Purpose,
+        accessKeyID: String,
+        lifetime: Duration?,
+        actor: String
+    ) async throws {
+        try await write(actor: actor) { transaction in
+            if let lifetime, !purpose.isReadOnly { try transaction.noteStorable(folder, for: lifetime) }
+            let end = lifetime.map { "\(transaction.wall + $0)" } ?? "without an end"
+            // The key's id, not its secret: the storage's own log names it too.
+            try transaction.audit("credential.export", folder.text, "\(purpose) \(accessKeyID) until \(end)")
         }
     }
 
@@ -85,11 +104,14 @@ extension ConfigurationDatabase {
     }
 
     /// What was issued before is dead or forgotten: the next session gets new credentials, and vaults that run ask for them.
-    func noteRevoked(_ folder: ControlID) async throws {
+    ///
+    /// - Parameter isDead: whether the storage refuses it from now on.
+    func noteRevoked(_ folder: ControlID, isDead: Bool) async throws {
         let holder = key
         try await write { transaction in
             try transaction.db.run("UPDATE folder SET mustRevoke = 0 WHERE id = ? AND mustRevoke", [folder.text])
             let wasDue = transaction.db.changesCount > 0
+            if isDead { try transaction.db.update("folder", id: folder, ["storableUntil": nil]) }
             let rows = try transaction.db.rows("SELECT id FROM credential WHERE folder = ?", [folder.text])
             guard wasDue || !rows.isEmpty else { return }
             for row in rows { try transaction.removeCredential(row.id("id"), holder.key) }
@@ -99,6 +121,13 @@ extension ConfigurationDatabase {
 }
 
 extension Transaction {
+    fileprivate func noteStorable(_ folder: ControlID, for lifetime: Duration) throws {
+        try db.run(
+            "UPDATE folder SET storableUntil = MAX(IFNULL(storableUntil, 0), ?) WHERE id = ?",
+            [(now + lifetime).milliseconds, folder.text]
+        )
+    }
+
     /// Ends at the storage, soon, what was issued for these folders.
     ///
     /// - Parameter subtenant: `nil`: also all of the tenant's subtenants.

@@ -103,9 +103,9 @@ final class GroupCommit: Sendable {
         var transactions: [Transaction] = []
         for job in group {
             let transaction = Transaction(db, clock: clock, actor: job.actor)
+            // `inSavepoint` compiles its statements each time.
+            try db.run("SAVEPOINT job")
             do {
-                // `inSavepoint` compiles its statements each time.
-                try db.run("SAVEPOINT job")
                 let answer = try job.run(transaction)
                 try db.run("RELEASE job")
                 answers.append(answer)

@@ -5,6 +5,8 @@ import HawserFormat
 extension ConfigurationDatabase {
     /// How long what a session did object by object is kept after its end: for reconciling sessions that ran beside it.
     static let workIsKept = Duration.seconds(2 * 86_400)
+    /// Deletions that are done, so that one that is told twice is known.
+    static let deletionsAreKept = Duration.seconds(3600)
     /// Ended sessions are shown for so long.
     static let sessionsAreKept = Duration.seconds(90 * 86_400)
 
@@ -62,6 +64,14 @@ extension Transaction {
             )
             if db.changesCount == 0 { try db.run("UPDATE session SET isForgotten = 1 WHERE id = ?", [id]) }
         }
+        try db.run(
+            """
+            DELETE FROM deletion WHERE id IN (
+                SELECT id FROM deletion WHERE state = 'done' AND notBefore <= ? LIMIT 2000
+            )
+            """,
+            [(now - ConfigurationDatabase.deletionsAreKept).milliseconds]
+        )
         let sessionEnd = now - ConfigurationDatabase.sessionsAreKept
         let gone = try db.rows(
             """

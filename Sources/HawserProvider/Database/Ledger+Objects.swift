@@ -9,7 +9,8 @@ extension ConfigurationDatabase {
     ///
     /// - Parameter isSnapshot: whether a snapshot is about to be written: then the session must be alive.
     /// - Returns: the quota, and when this was noted.
-    /// - Throws: `invalidArgument` for a key that is none of the format; `sessionOver` for a snapshot.
+    /// - Throws: `invalidArgument` for a key that is none of the format; `accessDenied` in a session that stores nothing;
+    ///   `sessionOver` for a snapshot.
     public func commit(
         _ target: LedgerTarget,
         _ objects: [ObjectRecord],
@@ -31,7 +32,7 @@ extension ConfigurationDatabase {
         try Self.check(objects)
         return try await write { [self] transaction in
             let writer = try LedgerWrite(transaction, target, self)
-            return try objects.map { try writer.ticket($0) }
+            return try writer.tickets(objects)
         }
     }
 

@@ -1,6 +1,7 @@
 import GRDB
 import HawserControl
 import HawserFormat
+import Synchronization
 
 /// One session's write to one folder's ledger, inside a transaction.
 struct LedgerWrite {
@@ -9,6 +10,7 @@ struct LedgerWrite {
     let folder: FolderRecord
     let settings: LedgerSettings
     let purpose: Purpose
+    private let database: ConfigurationDatabase
     /// Of listings of the folder, and whether it is still going on.
     private let round: Int
     private let isListing: Bool
@@ -44,6 +46,7 @@ struct LedgerWrite {
     ) throws {
         self.transaction = transaction
         self.target = target
+        self.database = database
         let db = transaction.db
         guard
             let session = try db.row(
@@ -188,7 +191,8 @@ struct LedgerWrite {
     }
 
     /// Bytes that are in the storage: taken from what was set aside for them, as far as it reaches. What is beyond is
-    /// there all the same, over the limit or not.
+    /// there all the same, over the limit or not; of a subtenant only up to its own limit, until a listing has found more,
+    /// so that its word alone never takes room from its tenant.
     private func book(_ bytes: Int, first: ControlID? = nil) throws {
         guard bytes > 0 else { return }
         var left = bytes
@@ -204,7 +208,9 @@ struct LedgerWrite {
             left -= drawn
             try db.run("UPDATE lease SET remaining = remaining - ? WHERE id = ?", [drawn, row["id"] as String])
         }
-        try transaction.apply(.init(committed: bytes, reserved: left - bytes), to: folder)
+        let drawn = bytes - left
+        if left > 0, folder.subtenant != nil { left = min(left, try account().own.free ?? left) }
+        try transaction.apply(.init(committed: drawn + left, reserved: -drawn), to: folder)
         try db.run(
             "DELETE FROM lease WHERE session = ? AND folder = ? AND remaining = 0 AND used IS NOT NULL AND isExact",
             [target.session.text, folder.id.text]
@@ -215,15 +221,20 @@ struct LedgerWrite {
 
     /// Objects that are in the storage. Told again, in whatever way they came, they count once.
     mutating func commit(_ objects: [ObjectRecord]) throws {
+        guard objects.isEmpty || !purpose.isReadOnly else {
+            throw HawserError(.accessDenied, "A session for `\(purpose.rawValue)` stores nothing.")
+        }
+        let isNoted = try database.hasRoom(for: objects.count, in: folder, transaction)
         // Together, so that the session's leases are gone through once.
         var bytes = 0
-        for object in objects { bytes += try commit(object) }
+        for object in objects { bytes += try commit(object, isNoted: isNoted) }
         try book(bytes)
         try saveWork()
     }
 
+    /// - Parameter isNoted: otherwise it counts twice when it is told twice, until the next listing.
     /// - Returns: what is to be booked for it.
-    private mutating func commit(_ object: ObjectRecord) throws -> Int {
+    private mutating func commit(_ object: ObjectRecord, isNoted: Bool) throws -> Int {
         if let row = try reservation(object) {
             if row["state"] == "reserved" { try settleTicket(row, object, isStored: true) }
             return 0
@@ -231,6 +242,7 @@ struct LedgerWrite {
         let before = work.booked
         work.add(byKeys: object.length)
         let booked = work.booked - before
+        guard isNoted else { return booked }
         try db.insert(
             "reservation",
             [
@@ -275,7 +287,19 @@ struct LedgerWrite {
         }
     }
 
-    func ticket(_ object: ObjectRecord) throws -> TicketOutcome {
+    func tickets(_ objects: [ObjectRecord]) throws -> [TicketOutcome] {
+        guard try database.hasRoom(for: objects.count, in: folder, transaction) else {
+            throw HawserError(
+                .tooManyRequests,
+                "More objects were stored in the last two days than this server keeps in mind for one folder.",
+                isRetryable: true,
+                retryAfter: .seconds(600)
+            )
+        }
+        return try objects.map(ticket)
+    }
+
+    private func ticket(_ object: ObjectRecord) throws -> TicketOutcome {
         let lifetime = Duration.seconds(settings.ticketLifetime)
         let end = transaction.now + lifetime + .seconds(settings.ticketGrace)
         if let row = try reservation(object) {
@@ -304,6 +328,32 @@ struct LedgerWrite {
             ]
         )
         return .granted(expiresIn: lifetime)
+    }
+}
+
+extension ConfigurationDatabase {
+    /// Rows of `reservation` that a folder may have in any case, and at most; between them it is one for each 64 KiB that
+    /// are stored there, a hundredth of what backups make.
+    private static let (fewestNotes, mostNotes, bytesOfNote) = (100_000, 1_000_000, 64 << 10)
+    private static let countAgain = Duration.seconds(60)
+
+    /// Whether so many more objects may be noted one by one: tenants decide how many there are, and this machine's disk has
+    /// an end.
+    fileprivate func hasRoom(for count: Int, in folder: FolderRecord, _ transaction: Transaction) throws -> Bool {
+        let most = min(max(Self.fewestNotes, folder.used / Self.bytesOfNote), Self.mostNotes)
+        var notes = notes.withLock { $0[folder.id] } ?? Notes(count: .max, counted: transaction.now - Self.countAgain)
+        // What was deleted since is known by counting only.
+        if notes.count > most - count, transaction.now - notes.counted >= Self.countAgain {
+            let row = try transaction.db.row(
+                "SELECT COUNT(*) AS count FROM reservation WHERE folder = ?",
+                [folder.id.text]
+            )
+            notes = Notes(count: row?["count"] ?? 0, counted: transaction.now)
+        }
+        let hasRoom = notes.count <= most - count
+        if hasRoom { notes.count += count }
+        self.notes.withLock { $0[folder.id] = notes }
+        return hasRoom
     }
 }
 

@@ -22,6 +22,17 @@ public struct ReconciliationReport: Codable, Sendable, Hashable {
     public var difference: Int { after - before }
 }
 
+/// Multipart uploads in a folder that were begun and not ended.
+public struct UnfinishedUploads: Sendable {
+    public var count = 0
+    /// Of their parts.
+    public var bytes = 0
+
+    public init(count: Int = 0, bytes: Int = 0) {
+        (self.count, self.bytes) = (count, bytes)
+    }
+}
+
 /// Sessions stored something in the folder while it was listed. The ledger is as it was; another time may be quieter.
 struct ListingDisturbed: Error {}
 
@@ -50,10 +61,9 @@ extension ConfigurationDatabase {
     public func reconcile<Listing: AsyncSequence>(
         _ folder: ControlID,
         listing: Listing,
-        unfinished: [ObjectRecord] = [],
+        unfinished: UnfinishedUploads = UnfinishedUploads(),
         needsQuiet: Bool = false
     ) async throws -> ReconciliationReport where Listing.Element == ObjectRecord {
-        for upload in unfinished { try checkBytes(upload.length) }
         guard listings.withLock({ $0.insert(folder).inserted }) else {
             throw HawserError(.conflict, "The folder is being listed already.", place: folder.text)
         }
@@ -64,7 +74,7 @@ extension ConfigurationDatabase {
             objects: 0,
             stored: 0,
             unfinishedUploads: unfinished.count,
-            unfinishedBytes: unfinished.reduce(0) { min($0 + $1.length, 1 << 60) },
+            unfinishedBytes: unfinished.bytes,
             before: 0,
             after: 0,
             foreign: [],
@@ -106,7 +116,10 @@ extension ConfigurationDatabase {
             )
             try transaction.forgetUnproven("folder = ?", [folder.text])
             // What running deletions have taken away so far is corrected by this listing.
-            try transaction.db.run("UPDATE deletion SET measured = NULL WHERE folder = ?", [folder.text])
+            try transaction.db.run(
+                "UPDATE deletion SET measured = NULL WHERE folder = ? AND state = 'waiting' AND measured IS NOT NULL",
+                [folder.text]
+            )
             return transaction.now
         }
     }
@@ -210,18 +223,23 @@ extension ConfigurationDatabase {
         }
     }
 
+    /// Keys of these that a session has told of.
+    func told(_ page: [ObjectRecord], in folder: ControlID) async throws -> Set<String> {
+        try await read { db in
+            Set(
+                try page.map(\.key).filter {
+                    try db.exists("SELECT 1 FROM reservation WHERE folder = ? AND key = ?", [folder.text, $0])
+                }
+            )
+        }
+    }
+
     /// Gives back what an ended session had set aside and did not store.
     ///
-    /// - Parameters:
-    ///   - newObjects: all that came into the folder since the session began, whoever stored it.
-    ///   - unfinished: uploads in the folder.
+    /// - Parameter unknown: bytes of all that came into the folder since the session began and no session has told of, with
+    ///   those of unfinished uploads: they may be what this one stored.
     /// - Returns: bytes given back.
-    public func reconcile(
-        _ work: UnprovenWork,
-        newObjects: [ObjectRecord],
-        unfinished: [ObjectRecord] = []
-    ) async throws -> Int {
-        for object in newObjects + unfinished { try checkBytes(object.length) }
+    func reconcile(_ work: UnprovenWork, unknown: Int) async throws -> Int {
         return try await write { transaction in
             let db = transaction.db
             let session = work.target.session.text
@@ -238,15 +256,6 @@ extension ConfigurationDatabase {
             )
             let unproven: Int = row?["unproven"] ?? 0
             let done = LedgerWrite.Work(row)
-            // What no session has told of may be what this one stored.
-            var unknown = unfinished.reduce(0) { min($0 + $1.length, 1 << 60) }
-            for object in newObjects
-            where try !db.exists(
-                "SELECT 1 FROM reservation WHERE folder = ? AND key = ?",
-                [work.folder.text, object.key]
-            ) {
-                unknown = min(unknown + object.length, 1 << 60)
-            }
             let back = min(unproven, max(0, done.booked - done.byKeys - unknown))
             let folder = try db.one("folder", id: work.folder, what: "folder").map(FolderRecord.init)
             try transaction.apply(.init(committed: -min(back, folder.committed), unproven: -unproven), to: folder)

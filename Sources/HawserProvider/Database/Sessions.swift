@@ -185,7 +185,7 @@ extension Transaction {
                 .tooManySessions,
                 "The provider allows \(most) sessions at one time, and as many are open.",
                 isRetryable: true,
-                retryAfter: .seconds(60)
+                retryAfter: .seconds(10)
             )
         }
     }

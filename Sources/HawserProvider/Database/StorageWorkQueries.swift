@@ -42,9 +42,8 @@ extension ConfigurationDatabase {
         return try await read { db in
             try db.exists(
                 """
-                SELECT 1 FROM folder WHERE tenant = ?1 AND (
-                    EXISTS (SELECT 1 FROM reservation WHERE folder = folder.id AND (expires > ?2 OR ticketEnd > ?2))
-                    OR EXISTS (SELECT 1 FROM credential WHERE folder = folder.id AND expires > ?2))
+                SELECT 1 FROM folder WHERE tenant = ?1 AND (storableUntil > ?2 OR
+                    EXISTS (SELECT 1 FROM reservation WHERE folder = folder.id AND (expires > ?2 OR ticketEnd > ?2)))
                 """,
                 [tenant.text, now]
             )

@@ -41,7 +41,7 @@ final class CredentialIssuer: Sendable {
     private let signing = Mutex<[ControlID: Signer]>([:])
     /// ARNs of the roles that this process has made or set anew, by their names.
     private let roles = Mutex<[String: (arn: String, by: Maker)]>([:])
-    /// Keys of the configurations that are there.
+    /// Configurations that are there.
     private let described = Mutex<Set<String>>([])
     private let folders = Mutex<[ControlID: AsyncSemaphore]>([:])
 
@@ -186,7 +186,7 @@ final class CredentialIssuer: Sendable {
         var seconds = min(max(sts.lifetime, Self.leastLife), longest.withLock { $0[storage.id] } ?? .max)
         if let atMost { seconds = min(seconds, atMost) }
         return try await HTTPClient.withHTTPClient(configuration: .init(configuration)) { client in
-            try await describe(storage, folder, client)
+            await describe(storage, folder, client)
             let role = try await role(storage, folder, rights.role, owner, client)
             let client = STSClient(endpoint, client: client)
             var pauses = role.isNew ? Self.pausesForNewRole[...] : []
@@ -229,28 +229,38 @@ final class CredentialIssuer: Sendable {
             ?? configuration.stsEndpoint(AWSEnvironment([:]))
     }
 
-    /// Writes the repository's configuration before anybody gets credentials that reach it.
-    private func describe(_ storage: StorageRecord, _ folder: FolderPolicy, _ client: HTTPClient) async throws {
-        let place = "\(storage.id)/\(folder.configuration)"
+    /// Writes the repository's configuration before anybody gets credentials that reach it. A storage that is full takes
+    /// none, and who restores needs none.
+    private func describe(_ storage: StorageRecord, _ folder: FolderPolicy, _ client: HTTPClient) async {
+        let place = "\(storage.settings.endpoint)/\(storage.settings.bucket)/\(folder.configuration)"
         guard !described.withLock({ $0.contains(place) }) else { return }
+        do {
+            try await writeConfiguration(storage, folder, client)
+            _ = described.withLock { $0.insert(place) }
+        } catch {
+            logger.warning(
+                "The repository's configuration is not in the storage",
+                metadata: ["storage": "\(storage.id)", "key": "\(folder.configuration)", "error": "\(error)"]
+            )
+        }
+    }
+
+    private func writeConfiguration(
+        _ storage: StorageRecord,
+        _ folder: FolderPolicy,
+        _ client: HTTPClient
+    ) async throws {
         let requests = try RawRequests(client, storage.settings)
         let key = try await key(of: storage)
         let encoder = JSONEncoder()
         encoder.outputFormatting = .sortedKeys
         let wanted = Array(try encoder.encode(RepositoryDescription(repository: folder.repository)))
         let found = try await requests.send("GET", folder.configuration, as: key)
-        if !found.isSuccess || found.body != wanted {
-            let written = try await requests.send("PUT", folder.configuration, body: wanted, as: key)
-            guard written.isSuccess else {
-                throw HawserError(
-                    .unavailable,
-                    "The storage does not take the repository's configuration (HTTP \(written.status)).",
-                    place: folder.configuration,
-                    isRetryable: written.status >= 500
-                )
-            }
+        guard !found.isSuccess || found.body != wanted else { return }
+        let written = try await requests.send("PUT", folder.configuration, body: wanted, as: key)
+        guard written.isSuccess else {
+            throw HawserError(.unavailable, "The storage does not take it (HTTP \(written.status)).")
         }
-        _ = described.withLock { $0.insert(place) }
     }
 
     // MARK: Roles
@@ -283,13 +293,14 @@ final class CredentialIssuer: Sendable {
     /// Nobody is given it any more.
     func revoke(_ storage: StorageRecord, folder: ControlID) async throws {
         try await alone(folder) {
-            try await removeRoles(storage, folder: folder)
-            try await database.noteRevoked(folder)
+            try await database.noteRevoked(folder, isDead: try await removeRoles(storage, folder: folder))
         }
     }
 
-    func removeRoles(_ storage: StorageRecord, folder: ControlID) async throws {
-        guard storage.settings.sts?.principal != nil else { return }
+    /// - Returns: whether the folder has roles of its own, which are gone now with all that they gave.
+    @discardableResult
+    func removeRoles(_ storage: StorageRecord, folder: ControlID) async throws -> Bool {
+        guard storage.settings.sts?.principal != nil else { return false }
         let owner = StaticCredentials(try await key(of: storage))
         let configuration = try S3Configuration(storage.settings, folder: "")
         try await HTTPClient.withHTTPClient(configuration: .init(configuration)) { client in
@@ -301,6 +312,7 @@ final class CredentialIssuer: Sendable {
             }
         }
         _ = signing.withLock { $0.removeValue(forKey: folder) }
+        return true
     }
 
     func roleClient(_ storage: StorageRecord, _ client: HTTPClient) throws -> RoleClient {

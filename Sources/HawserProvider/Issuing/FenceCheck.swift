@@ -58,7 +58,13 @@ struct FenceCheck {
             } catch {
                 result = .failure(error)
             }
-            try await check.cleanUp()
+            do {
+                try await check.cleanUp()
+            } catch {
+                // What went wrong first is what helps.
+                _ = try result.get()
+                throw error
+            }
             return try result.get()
         }
     }
@@ -99,7 +105,6 @@ struct FenceCheck {
     }
 
     private func cleanUp() async throws {
-        for folder in [own, neighbour] { try await issuer.removeRoles(storage, folder: folder.id) }
         // Both folders, and what lies beside them.
         let settings = try S3Configuration(storage.settings, folder: own.repositoryFolder)
         try await S3ObjectStore.withStore(settings, credentials: StaticCredentials(owner)) { store in
@@ -109,6 +114,7 @@ struct FenceCheck {
             }
             try await store.delete(found)
         }
+        for folder in [own, neighbour] { try await issuer.removeRoles(storage, folder: folder.id) }
     }
 }
 

@@ -60,22 +60,33 @@ extension StorageWork {
     }
 
     private func reconcile(_ ended: [UnprovenWork], _ place: Place) async throws {
-        guard let first = ended.map(\.opened).min() else { return }
         let stored = try await listing(place) {
             try await withStore(place) { store in
-                let uploads = try await unfinished(store, place)
-                var stored = uploads.reduce(0) { min($0 + $1.length, 1 << 60) }
-                var new: [(object: ObjectRecord, stored: Moment?)] = []
-                for try await version in store.inventory(hasVersions: try await store.hasVersions()) {
-                    stored = min(stored + version.length, 1 << 60)
-                    let time = version.stored.map { Moment($0) }
-                    if let time, time < first - Self.timeMargin { continue }
-                    new.append((ObjectRecord(key: version.key, length: version.length), time))
+                let uploads = try await unfinished(store, place).bytes
+                var (stored, unknown) = (uploads, ended.map { _ in uploads })
+                // A page at a time: tenants decide how much there is.
+                var page: [(object: ObjectRecord, stored: Moment?)] = []
+                func look() async throws {
+                    let told = try await database.told(page.map(\.object), in: place.folder.id)
+                    for (object, time) in page where !told.contains(object.key) {
+                        for (index, work) in ended.enumerated()
+                        where time.map({ $0 >= work.opened - Self.timeMargin }) ?? true {
+                            unknown[index] = min(unknown[index] + object.length, 1 << 60)
+                        }
+                    }
+                    page = []
                 }
-                for work in ended {
-                    let begin = work.opened - Self.timeMargin
-                    let objects = new.filter { $0.stored.map { $0 >= begin } ?? true }.map(\.object)
-                    let back = try await database.reconcile(work, newObjects: objects, unfinished: uploads)
+                for try await version in store.inventory(hasVersions: try await store.hasVersions()) {
+                    try checkBytes(version.length)
+                    stored = min(stored + version.length, 1 << 60)
+                    page.append(
+                        (ObjectRecord(key: version.key, length: version.length), version.stored.map { Moment($0) })
+                    )
+                    if page.count == 500 { try await look() }
+                }
+                try await look()
+                for (work, unknown) in zip(ended, unknown) {
+                    let back = try await database.reconcile(work, unknown: unknown)
                     logger.info(
                         "An ended session's leases are settled",
                         metadata: ["session": "\(work.target.session)", "folder": "\(work.folder)", "back": "\(back)"]
@@ -135,24 +146,33 @@ extension StorageWork {
         return report
     }
 
-    /// Uploads that are not ended, of which old ones are ended here.
-    private func unfinished(_ store: S3ObjectStore, _ place: Place) async throws -> [ObjectRecord] {
+    /// Uploads that are not ended. Old ones are ended here, and all beyond the first thousand: Hawser begins none, and the
+    /// time that their parts take to list would be others'.
+    private func unfinished(_ store: S3ObjectStore, _ place: Place) async throws -> UnfinishedUploads {
         let end = database.clock.wall - settings.unfinishedUploadAge
-        var uploads: [ObjectRecord] = []
-        for upload in try await store.unfinishedUploads() {
-            guard let begun = upload.begun, Moment(begun) <= end else {
-                uploads.append(ObjectRecord(key: upload.key, length: upload.bytes))
-                continue
+        var (found, ended) = (UnfinishedUploads(), 0)
+        try await store.forEachPageOfUnfinishedUploads { page in
+            let young = page.filter { $0.begun.map { Moment($0) > end } ?? true }
+                .prefix(Self.mostUploads - found.count)
+            let kept = Set(young)
+            let others = page.filter { !kept.contains($0) }
+            found.count += young.count
+            for bytes in try await Self.each(young, { try await store.bytes(of: $0) }) {
+                found.bytes = min(found.bytes + bytes, 1 << 60)
             }
-            try await store.abort(upload)
-            metrics.abortedUploads.increment()
-            try await database.note(
-                "upload.abort",
-                subject: place.folder.id.text,
-                detail: "\(upload.bytes) bytes",
-                actor: "server"
-            )
+            _ = try await Self.each(others) { try await store.abort($0) }
+            ended += others.count
         }
-        return uploads
+        guard ended > 0 else { return found }
+        metrics.abortedUploads.increment(by: ended)
+        try await database.note(
+            "upload.abort",
+            subject: place.folder.id.text,
+            detail: "\(ended) unfinished uploads",
+            actor: "server"
+        )
+        return found
     }
+
+    private static let mostUploads = 1000
 }

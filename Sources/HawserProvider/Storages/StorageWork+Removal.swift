@@ -60,10 +60,13 @@ extension StorageWork {
                 }
                 if !batch.isEmpty { try await store.delete(batch) }
                 metrics.deletedObjects.increment(by: batch.count)
-                for upload in try await store.unfinishedUploads() { try await store.abort(upload) }
+                try await store.forEachPageOfUnfinishedUploads { page in
+                    _ = try await Self.each(page) { try await store.abort($0) }
+                }
                 var left = store.inventory(hasVersions: hasVersions).makeAsyncIterator()
                 let first = try await left.next()?.key
-                let upload = try await store.unfinishedUploads().first?.key
+                var upload: String?
+                try await store.forEachPageOfUnfinishedUploads { upload = upload ?? $0.first?.key }
                 guard first == nil, upload == nil else {
                     throw HawserError(
                         .conflict,

@@ -33,8 +33,6 @@ public struct UnfinishedUpload: Sendable, Hashable {
     public var key: String
     public var upload: String
     public var begun: Timestamp?
-    /// Of its parts.
-    public var bytes: Int
 }
 
 /// One page of any list below a folder: what the storage gave, and where it goes on.

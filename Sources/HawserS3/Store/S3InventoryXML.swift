@@ -130,8 +130,7 @@ enum S3InventoryXML {
                 item: UnfinishedUpload(
                     key: "",
                     upload: upload.id,
-                    begun: upload.initiated.flatMap { Timestamp(amazonText: $0) },
-                    bytes: 0
+                    begun: upload.initiated.flatMap { Timestamp(amazonText: $0) }
                 )
             )
         }

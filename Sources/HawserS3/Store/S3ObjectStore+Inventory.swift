@@ -22,36 +22,28 @@ extension S3ObjectStore {
         StoreInventory(store: self, prefix: prefix, hasVersions: hasVersions)
     }
 
-    /// Multipart uploads below the folder that were not ended. A storage that has none of them has none.
-    public func unfinishedUploads() async throws -> [UnfinishedUpload] {
+    /// Multipart uploads below the folder that were not ended, page by page. A storage that has none of them has none.
+    public func forEachPageOfUnfinishedUploads(_ body: ([UnfinishedUpload]) async throws -> Void) async throws {
         var walk = S3InventoryWalk<UnfinishedUpload>(folder: configuration.prefix)
-        var uploads: [UnfinishedUpload] = []
-        do {
-            while !walk.isOver {
-                let page = try await perform(ListUploadsOperation(prefix: "", marker: walk.marker))
-                for (key, found) in try walk.add(page) {
+        while !walk.isOver {
+            let page: S3InventoryPage<UnfinishedUpload>
+            do {
+                page = try await perform(ListUploadsOperation(prefix: "", marker: walk.marker))
+            } catch let error as HawserError where error.meaning == .notImplemented && walk.marker == nil {
+                return
+            }
+            try await body(
+                try walk.add(page).map { key, found in
                     var upload = found
                     upload.key = key
-                    uploads.append(upload)
+                    return upload
                 }
-            }
-        } catch let error as HawserError where error.meaning == .notImplemented && uploads.isEmpty {
-            return []
-        }
-        let found = uploads
-        return try await withThrowingTaskGroup(of: (Int, Int).self) { group in
-            for index in found.indices {
-                if index >= configuration.connections, let (done, bytes) = try await group.next() {
-                    uploads[done].bytes = bytes
-                }
-                group.addTask { (index, try await self.bytes(of: found[index])) }
-            }
-            for try await (done, bytes) in group { uploads[done].bytes = bytes }
-            return uploads
+            )
         }
     }
 
-    private func bytes(of upload: UnfinishedUpload) async throws -> Int {
+    /// Of its parts; none of one that was ended meanwhile.
+    public func bytes(of upload: UnfinishedUpload) async throws -> Int {
         var (bytes, after) = (0, 0)
         do {
             while true {

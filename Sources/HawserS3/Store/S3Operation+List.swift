@@ -9,7 +9,8 @@ struct ListOperation: S3Operation {
     /// 1...1,000.
     let limit: Int
 
-    var place: String { prefix }
+    // What the keys of several kinds begin with names nothing.
+    var place: String { prefix.contains("/") ? prefix : "" }
 
     func request(at location: S3Location) -> SigV4Request {
         var request = SigV4Request(method: "GET", host: location.host, path: location.path(nil))

@@ -111,6 +111,31 @@ import Testing
         }
     }
 
+    @Test func oneMachineIsHeldToItsSignIns() async throws {
+        try await withProvider {
+            $0.limits.signInsPerDevice = .init(perSecond: 0.01, burst: 2)
+        } _: { _, client in
+            let (one, two) = (try await client.register(), try await client.register())
+            for _ in 0..<2 { _ = try await client.signIn(one) }
+            await #expect(throws: (any Error).self) { _ = try await client.signIn(one) }
+            _ = try await client.signIn(two)
+        }
+    }
+
+    @Test func oneTenantIsHeldToItsDeletions() async throws {
+        try await withProvider {
+            $0.limits.deletionsPerTenant = .init(perSecond: 0.01, burst: 1)
+        } _: { provider, client in
+            let session = try await client.signIn(purpose: .prune)
+            func delete() async throws -> String? {
+                let path = ControlAPI.deletions(provider.repository)
+                return try await client.post(path, DeletionRequest(keys: []), token: session.token).code
+            }
+            #expect(try await delete() == "invalid_argument")
+            #expect(try await delete() == "too_many_requests")
+        }
+    }
+
     @Test func aHeadThatIsTooLongEndsTheConnection() async throws {
         try await withProvider { _, client in
             var request = client.request(.POST, ControlAPI.nonces)

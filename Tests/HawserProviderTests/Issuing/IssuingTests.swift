@@ -123,6 +123,49 @@ struct IssuingTests {
         }
     }
 
+    /// Of a role that all tenants share nothing can be taken back.
+    @Test("Keep a removed tenant's folder while they could store there", arguments: ways)
+    func removed(tokens: SecurityTokenSettings) async throws {
+        try await with(tokens) { stored, storage in
+            let tenant = try await stored.tenant()
+            let work = stored.work()
+            let account = try await tenant.database.account(tenant.record())
+            let issued = try await work.issuer.temporary(storage, folder: account, purpose: .backup)
+            try await tenant.database.removeTenant(tenant.tenant, keep: .seconds(60))
+            await work.revokeCredentials()
+            stored.provider.advance(.seconds(60))
+            let key = try await stored.path(tenant) + "x"
+            let canStore = try await status("PUT", key, issued.credentials, storage) == 200
+            #expect(canStore == (tokens.principal == nil))
+            await work.removeTenants()
+            #expect(try await tenant.database.tenants().isEmpty == !canStore)
+            stored.provider.advance(.seconds(43_200))
+            await work.removeTenants()
+            #expect(try await tenant.database.tenants().isEmpty)
+            #expect(stored.server.keys(in: StoredTenants.bucket, prefix: key) == [])
+        }
+    }
+
+    @Test("Are given out though the repository's configuration can't be written, as with a full storage")
+    func fullStorage() async throws {
+        try await with(Self.ways[1]) { stored, storage in
+            let tenant = try await stored.tenant()
+            let configuration = ServerFault.Keys.containing("repository.json")
+            stored.server.add(
+                ServerFault(
+                    .answer(.error(507, "InsufficientStorage")),
+                    on: [.put],
+                    keys: configuration,
+                    occurrence: .every
+                )
+            )
+            let account = try await tenant.database.account(tenant.record())
+            let issued = try await stored.work().issuer.temporary(storage, folder: account, purpose: .restore)
+            let path = try await stored.path(tenant)
+            #expect(try await status("GET", path + "x", issued.credentials, storage) == 404)
+        }
+    }
+
     @Test("Are never those of a role that was removed while they were made")
     func revokedWhileIssuing() async throws {
         try await with(Self.ways[1]) { stored, storage in

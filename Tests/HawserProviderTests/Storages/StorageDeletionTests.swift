@@ -71,6 +71,30 @@ import Testing
         }
     }
 
+    @Test func soManyWaitAndNoMore() async throws {
+        try await StoredTenants.with(RepositorySettings(insiderProtectionDays: 7)) { stored in
+            let (tenant, other) = (try await stored.tenant(), try await stored.tenant("other"))
+            let session = try await tenant.session(.prune)
+            let (most, database) = (ConfigurationDatabase.mostDeletions, tenant.database)
+            for _ in 0..<most { try await database.requestDeletion(session, keys: [object(1).key]) }
+            await expectError(.tooManyRequests) { try await database.requestDeletion(session, keys: [object(1).key]) }
+            try await database.requestDeletion(try await other.session(.prune), keys: [object(1).key])
+        }
+    }
+
+    @Test func whatIsDoneIsForgottenSoon() async throws {
+        try await StoredTenants.with { stored in
+            let tenant = try await stored.tenant()
+            let done = try await tenant.database.requestDeletion(tenant.session(.prune), keys: [object(1).key])
+            try await tenant.database.finishDeletion(done.id, freed: 0)
+            try await tenant.database.beat()
+            try await tenant.database.finishDeletion(done.id, freed: 0)
+            stored.provider.advance(ConfigurationDatabase.deletionsAreKept)
+            try await tenant.database.beat()
+            await expectError(.notFound) { try await tenant.database.finishDeletion(done.id, freed: 0) }
+        }
+    }
+
     /// The server dies when all is deleted and nothing noted yet: the bytes come back once all the same.
     @Test(arguments: [false, true]) func aKilledDeletionResumes(isListedBetween: Bool) async throws {
         try await StoredTenants.with { stored in

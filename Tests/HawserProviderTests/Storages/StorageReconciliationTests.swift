@@ -129,6 +129,22 @@ import Testing
         }
     }
 
+    @Test func ofVeryManyUploadsMostAreEnded() async throws {
+        try await StoredTenants.with { stored in
+            let tenant = try await stored.tenant()
+            let path = try await stored.path(tenant)
+            let now = stored.provider.clock.wall.timestamp
+            for index in 0..<1203 {
+                stored.server.begin(upload: path + "\(index)", parts: [2], in: StoredTenants.bucket, at: now)
+            }
+            let report = try await stored.work().reconcileNow(tenant.folder)
+            #expect((report.unfinishedUploads, report.unfinishedBytes) == (1000, 2000))
+            #expect(stored.server.uploads(in: StoredTenants.bucket).count == 1000)
+            let entries = try await tenant.database.auditEntries(limit: 10).filter { $0.action == "upload.abort" }
+            #expect(entries.map(\.detail) == ["203 unfinished uploads"])
+        }
+    }
+
     @Test func afterRecoveryATenantCanWriteAgain() async throws {
         try await StoredTenants.with { stored in
             let provider = stored.provider
