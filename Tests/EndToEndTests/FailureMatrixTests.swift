@@ -99,7 +99,7 @@ struct FailureMatrixTests {
     }
 
     @Test(
-        "When a tenant's network is gone, for ten minutes, backup and restore go on or end in order",
+        "When a tenant's network is gone, backup and restore go on or end in order",
         arguments: Mode.allCases
     )
     func networkGone(_ mode: Mode) async throws {

@@ -141,6 +141,12 @@ struct ConnectionMachineTests {
         _ = machine.woke()
         #expect(text(machine.failed(broken, now: .seconds(30), random: 0)) == "stop unavailable")
 
+        // Who is asked to wait for longer than that hears why at once.
+        machine = self.machine()
+        _ = machine.start(now: .zero)
+        let closed = ControlProblem(.maintenance, "back at 12", retryAfter: 60).error
+        #expect(text(machine.failed(closed, now: .zero, random: 0)) == "stop maintenance")
+
         machine = self.machine()
         _ = machine.start(now: .zero)
         _ = machine.signedIn(session, gateways: [])

@@ -87,7 +87,7 @@ import Testing
         #expect(
             report.output == """
                 tenant,repository,state,last backup,lease end,quota,used,free
-                acme,main,enabled,,2030-01-01 00:00,536870912000,0,536870912000
+                acme,main,enabled,,2030-01-02 00:00,536870912000,0,536870912000
 
                 """
         )

@@ -35,7 +35,7 @@ import Testing
         #expect(OptionalExport(argument: "none")?.export == nil)
         #expect(OptionalExport(argument: "read")?.export == .read)
         #expect(OptionalTime(argument: "none")?.time == nil)
-        #expect(OptionalTime(argument: "2026-01-31")?.time?.text == "2026-01-31 00:00")
+        #expect(OptionalTime(argument: "2026-01-31")?.time?.text == "2026-02-01 00:00")
         #expect(OptionalTime(argument: "2026-01-31T12:30:00Z")?.time?.text == "2026-01-31 12:30")
         #expect(OptionalTime(argument: "2026-02-30") == nil)
     }

@@ -60,7 +60,7 @@ struct ForgetCommand: AsyncParsableCommand {
         }
         if !dryRun, !ids.isEmpty { try await repository.forget(ids) }
         if names.isEmpty || !Console.shared.isJSON {
-            Console.shared.result("\(dryRun ? "would remove" : "removed") \(ids.count) snapshots")
+            Console.shared.result("\(dryRun ? "would remove" : "removed") \(counted(ids.count, "snapshot"))")
         }
         guard prune, !ids.isEmpty, !dryRun else { return }
         try await PruneRun(settings: pruning, options: options, dryRun: false).run(repository)

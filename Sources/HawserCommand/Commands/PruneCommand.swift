@@ -87,6 +87,7 @@ struct PruneRun {
         let pruner = Pruner(repository, options: prune, now: { .now }, report: { report.progress($0) })
         let summary = try await pruner.run()
         report.summary(summary, dryRun: dryRun)
-        if !summary.damaged.isEmpty || summary.treesAreDamaged { throw ExitCode.failedQuietly }
+        let isDamaged = !summary.damaged.isEmpty || summary.treesAreDamaged || summary.missingChunks > 0
+        if isDamaged { throw ExitCode.failedQuietly }
     }
 }

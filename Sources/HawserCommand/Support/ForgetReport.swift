@@ -22,7 +22,7 @@ enum ForgetReport {
         for isKept in [true, false] {
             let part = group.decisions.filter { $0.isKept == isKept }
             if part.isEmpty { continue }
-            console.note("\(isKept ? "keep" : "remove") \(part.count) snapshots:")
+            console.note("\(isKept ? "keep" : "remove") \(counted(part.count, "snapshot")):")
             var rows = [["ID", "Time", "Host", "Tags", "Paths", "Reasons"]]
             for decision in part.reversed() {
                 let snapshot = decision.candidate.stored.snapshot

@@ -5,7 +5,7 @@ import ArgumentParser
 enum LeadingOptions {
     private static let withValue: Set<String> = [
         "-r", "--repository", "--repo", "--password-file", "--password-command", "--cache-dir", "--memory",
-        "--limit-upload", "--limit-download", "--limit-file", "--cacert", "-o", "--option",
+        "--subtenant", "--limit-upload", "--limit-download", "--limit-file", "--cacert", "-o", "--option",
     ]
     private static let flags: Set<String> = ["--no-cache", "--json", "-q", "--quiet", "-v", "--verbose"]
 

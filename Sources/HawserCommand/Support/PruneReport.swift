@@ -48,14 +48,16 @@ struct PruneReport: Sendable {
         }
         if console.isJSON { return console.json(json(summary, dryRun: dryRun)) }
         func line(_ what: String, _ packs: PruneSummary.Packs) {
-            if packs.count > 0 { console.result("\(what)\(packs.count) packs, \(ByteSize.text(packs.bytes))") }
+            if packs.count > 0 {
+                console.result("\(what)\(counted(packs.count, "pack")), \(ByteSize.text(packs.bytes))")
+            }
         }
         line("there were:     ", summary.packs)
         line(dryRun ? "would delete:   " : "deleted:        ", summary.deleted)
         line(dryRun ? "would mark:     " : "marked:         ", summary.marked)
         if summary.rewritten.count > 0 {
             console.result(
-                "\(dryRun ? "would move:     " : "moved:          ")\(ByteSize.text(summary.movedBytes)) out of \(summary.rewritten.count) packs"
+                "\(dryRun ? "would move:     " : "moved:          ")\(ByteSize.text(summary.movedBytes)) out of \(counted(summary.rewritten.count, "pack"))"
             )
         }
         if dryRun {

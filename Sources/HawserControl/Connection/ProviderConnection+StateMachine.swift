@@ -128,12 +128,13 @@ extension ProviderConnection {
             random: Double
         ) -> Action {
             let patience = wasConnected ? settings.longestAbsence : settings.patience
-            if let awaySince, now - awaySince >= patience { return end(error) }
+            let asked = min(max(error.retryAfter ?? .zero, .zero), settings.longestRequestedPause)
+            if let awaySince, now + asked - awaySince >= patience { return end(error) }
             state = .pausing(session)
             // Full jitter (M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015), so that thousands
             // of tenants don't come back together. What the server asks for comes on top.
             let bound = min(settings.longestPause, settings.firstPause * (1 << min(failures - 1, 30)))
-            return .pause(bound * random + min(max(error.retryAfter ?? .zero, .zero), settings.longestRequestedPause))
+            return .pause(bound * random + asked)
         }
 
         private mutating func end(_ error: HawserError) -> Action {

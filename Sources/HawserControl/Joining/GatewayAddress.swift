@@ -43,9 +43,12 @@ public struct GatewayAddress: Hashable, Sendable, CustomStringConvertible {
     }
 }
 
-enum DomainName {
+package enum DomainName {
+    /// Whether a provider's servers can have names below it.
+    package static func isProviders(_ name: String) -> Bool { isValid(name) && name.utf8.count <= 240 }
+
     /// A host name of RFC 1123, or an IPv4 address, which looks like one.
-    static func isValid(_ name: some StringProtocol) -> Bool {
+    package static func isValid(_ name: some StringProtocol) -> Bool {
         guard (1...253).contains(name.utf8.count) else { return false }
         return name.split(separator: ".", omittingEmptySubsequences: false).allSatisfy { label in
             (1...63).contains(label.utf8.count) && label.first != "-" && label.last != "-"

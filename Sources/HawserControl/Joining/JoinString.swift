@@ -107,7 +107,7 @@ public struct JoinString: Hashable, Sendable {
 
     private var invalidField: String? {
         // The server's name has `control.` in front.
-        if !DomainName.isValid(domain) || domain.utf8.count > 240 { return "domain" }
+        if !DomainName.isProviders(domain) { return "domain" }
         if gateways.isEmpty || gateways.count > 64 { return "gateways" }
         if tenant.isEmpty || tenant.utf8.count > 255 { return "tenant" }
         if authorities.isEmpty || authorities.count > 16 || authorities.contains(where: \.isEmpty) {

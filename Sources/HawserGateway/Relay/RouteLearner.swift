@@ -20,6 +20,8 @@ public final class RouteLearner: Service {
     private struct State {
         var fixed: RelayRoutes
         var learned: [GatewayServerRoute] = []
+        /// In the file.
+        var kept: [GatewayServerRoute]?
     }
 
     private let folder: String
@@ -116,10 +118,12 @@ public final class RouteLearner: Service {
 
     func learn(_ routes: [GatewayServerRoute]) {
         // The server tells them anew with each connection.
-        guard state.withLock({ $0.learned != routes }) else { return }
-        change { $0.learned = routes }
+        let (isNew, isKept) = state.withLock { ($0.learned != routes, $0.kept == routes) }
+        if isNew { change { $0.learned = routes } }
+        guard !isKept else { return }
         do {
             try GatewayMembership.write(try JSONEncoder().encode(routes), to: file)
+            state.withLock { $0.kept = routes }
         } catch {
             logger.warning("The routes can't be kept for the next start", metadata: ["error": "\(error)"])
         }
@@ -130,7 +134,7 @@ public final class RouteLearner: Service {
         guard let routes = try? JSONDecoder().decode([GatewayServerRoute].self, from: data) else {
             return logger.warning("The routes that were kept can't be read", metadata: ["file": "\(file)"])
         }
-        change { $0.learned = routes }
+        change { ($0.learned, $0.kept) = (routes, routes) }
     }
 
     private var file: String { "\(folder)/routes.json" }

@@ -90,8 +90,11 @@ actor ByteBlocks {
             if mayBeMore, !error.isRetryable { (error.isRetryable, error.retryAfter) = (true, .seconds(1)) }
             throw error
         } catch {
-            // It may have been given all the same.
+            // It may have been given all the same. Of very many the first have ended by themselves.
             unsettled.append(LeaseSettlement(lease: id, used: 0))
+            if unsettled.count > ControlAPI.mostKeys, let first = unsettled.firstIndex(where: { $0.used == 0 }) {
+                unsettled.remove(at: first)
+            }
             throw error
         }
         unsettled.removeAll(where: settled.contains)

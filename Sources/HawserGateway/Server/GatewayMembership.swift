@@ -19,7 +19,7 @@ import HawserFormat
 /// What a gateway keeps in its data folder: whose it is, and the key that it signs in with.
 public struct GatewayMembership: Codable, Sendable {
     public let domain: String
-    /// As the provider calls the gateway server.
+    /// As the provider calls the gateway.
     public let name: String
     let gateway: ControlID
     /// `host:port` at which the provider's server is reached: the cloud gateways.
@@ -145,6 +145,6 @@ public struct GatewayMembership: Codable, Sendable {
 
 /// The key is nobody's business.
 extension GatewayMembership: CustomStringConvertible, CustomReflectable {
-    public var description: String { "gateway server \(serverName)" }
+    public var description: String { "gateway \(serverName)" }
     public var customMirror: Mirror { Mirror(self, children: []) }
 }

@@ -15,6 +15,8 @@ final class Movers: Sendable {
         var movers: [ControlID: TargetMover] = [:]
         var byToken: [Data: TargetMover] = [:]
         var throttles: [ControlID: Throttle] = [:]
+        /// Of stopped movers, whose leases are being given back.
+        var settling: [ControlID: Task<Void, Never>] = [:]
     }
 
     private let link: ProviderLink
@@ -36,10 +38,10 @@ final class Movers: Sendable {
         switch event {
         case .movers(let orders):
             let kept = Set(orders.map(\.id))
-            await stop { !kept.contains($0) }
+            stop { !kept.contains($0) }
             for order in orders { start(order) }
         case .start(let order): start(order)
-        case .stop(let id): await stop { $0 == id }
+        case .stop(let id): stop { $0 == id }
         case .returnUnused(let id): await state.withLock { $0.movers[id] }?.blocks.giveBack()
         case .routes, .heartbeat, .reconnect, .unknown: break
         }
@@ -50,7 +52,10 @@ final class Movers: Sendable {
         for mover in state.withLock({ Array($0.movers.values) }) { await mover.blocks.giveBack(onlyEnding: true) }
     }
 
-    func stopAll() async { await stop { _ in true } }
+    func stopAll() async {
+        stop { _ in true }
+        for task in state.withLock({ Array($0.settling.values) }) { await task.value }
+    }
 
     private func start(_ order: Mover) {
         let isNew = state.withLock { state in
@@ -70,7 +75,8 @@ final class Movers: Sendable {
         )
     }
 
-    private func stop(where isMeant: (ControlID) -> Bool) async {
+    /// Other movers' orders don't wait for a provider's server that is slow to take leases back.
+    private func stop(where isMeant: (ControlID) -> Bool) {
         let stopped = state.withLock { state in
             let stopped = state.movers.values.filter { isMeant($0.order.id) }
             for mover in stopped {
@@ -82,7 +88,14 @@ final class Movers: Sendable {
             return stopped
         }
         for mover in stopped {
-            await mover.stop()
+            mover.stop()
+            let id = mover.order.id
+            state.withLock { state in
+                state.settling[id] = Task {
+                    await mover.blocks.giveBack()
+                    self.state.withLock { $0.settling[id] = nil }
+                }
+            }
             logger.info("Mover stopped", metadata: ["mover": "\(mover.order.id)", "session": "\(mover.order.session)"])
         }
     }

@@ -39,11 +39,10 @@ final class TargetMover: Sendable {
         guard isStopped.withLock({ !$0 }) else { throw HawserError.unknownToken }
     }
 
-    /// Running requests end with their next piece.
-    func stop() async {
+    /// Running requests end with their next piece. What its leases have left is still to be given back.
+    func stop() {
         isStopped.withLock { $0 = true }
         opened.cancel()
-        await blocks.giveBack()
     }
 
     // The provider's server may be gone for some moments, when this one comes back.

@@ -21,7 +21,7 @@ extension ControlService {
             header.prefix(7).lowercased() == "bearer ", let token = Base64URL.bytes(header.dropFirst(7)),
             let gateway = gatewayHub.gateway(token: sha256(token))
         else {
-            throw HawserError(.notSignedIn, "The gateway server is not signed in (any more). Sign in again.")
+            throw HawserError(.notSignedIn, "The gateway is not signed in (any more). Sign in again.")
         }
         return gateway
     }
@@ -85,7 +85,8 @@ extension ControlService {
         }
         let token = Data(randomBytes(32))
         gatewayHub.addToken(sha256(token), of: gateway.id)
-        try await database.sawGateway(gateway.id)
+        // Also with a full disk: what is stored can be restored then.
+        try? await database.sawGateway(gateway.id)
         logger.info("Gateway signed in", metadata: ["gateway": "\(gateway.name)"])
         return GatewaySignInAnswer(token: Base64URL.text(token), authorities: certificates.authorities)
     }

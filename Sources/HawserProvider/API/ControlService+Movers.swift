@@ -30,7 +30,7 @@ extension ControlService {
         defer { gatewayHub.close(gateway, number: number) }
         // What has changed before the stream was known.
         if isRelay { gatewayHub.setRoutes(try await routes()) }
-        logger.notice("Gateway server connected", metadata: ["gateway": "\(gateway)"])
+        logger.notice("\(isRelay ? "Cloud gateway" : "Gateway server") connected", metadata: ["gateway": "\(gateway)"])
         var head = HTTPResponse(status: .ok)
         head.headerFields[.contentType] = "application/x-ndjson"
         head.headerFields[.cacheControl] = "no-store"

@@ -9,8 +9,8 @@ import Synchronization
     import Foundation
 #endif
 
-/// The gateway servers and cloud gateways that are connected, and the movers that each gateway server shall run. In memory: after a restart of this
-/// server gateway servers sign in anew, and tenants ask for new grants.
+/// The gateway servers and cloud gateways that are connected, and the movers that each gateway server shall run. In memory:
+/// after a restart of this server gateway servers sign in anew, and tenants ask for new grants.
 final class GatewayHub: Sendable {
     /// A mover that was started.
     struct Running: Sendable {
@@ -46,13 +46,32 @@ final class GatewayHub: Sendable {
         var feeds: [ControlID: Feed] = [:]
         /// Connections that cloud gateways have.
         var loads: [ControlID: Int] = [:]
-        var running: [ControlID: Running] = [:]
+        private(set) var running: [ControlID: Running] = [:]
+        private var ofTenant: [ControlID: Set<ControlID>] = [:]
         /// Movers that were stopped can still settle their leases.
         var stopped: [ControlID: Running] = [:]
         var stoppedOrder: [ControlID] = []
         var ticks = 0
         var feedCount = 0
         var isStopping = false
+
+        func running(of tenant: ControlID) -> [Running] { ofTenant[tenant, default: []].compactMap { running[$0] } }
+
+        func hasMovers(of tenant: ControlID) -> Bool { ofTenant[tenant] != nil }
+
+        /// A new one, or one that is changed.
+        mutating func set(_ one: Running) {
+            running[one.mover.id] = one
+            ofTenant[one.mover.tenant, default: []].insert(one.mover.id)
+        }
+
+        /// Who waits for its start waits no more.
+        mutating func remove(_ one: Running) {
+            running[one.mover.id] = nil
+            ofTenant[one.mover.tenant]?.remove(one.mover.id)
+            if ofTenant[one.mover.tenant]?.isEmpty == true { ofTenant[one.mover.tenant] = nil }
+            one.ready.finish()
+        }
     }
 
     // A gateway server signs in again when its answer was lost.
@@ -91,7 +110,8 @@ final class GatewayHub: Sendable {
             let removed = state.tokens.keys.filter { !allowed.contains($0) }
             for gateway in removed {
                 for hash in state.tokens.removeValue(forKey: gateway) ?? [] { state.gateways[hash] = nil }
-                state.running = state.running.filter { $0.value.gateway != gateway }
+                for running in state.running.values where running.gateway == gateway { state.remove(running) }
+                state.loads[gateway] = nil
             }
             return removed.compactMap { state.feeds.removeValue(forKey: $0) }
         }
@@ -212,13 +232,13 @@ final class GatewayHub: Sendable {
         let running = Running(mover: mover, gateway: gateway, target: target, folder: folder, ready: continuation)
         let isOrdered = state.withLock { state in
             guard let feed = state.feeds[gateway] else { return false }
-            for old in state.running.values
+            for old in state.running(of: mover.tenant)
             where old.mover.session == mover.session && old.mover.repository == mover.repository
                 && old.mover.purpose == mover.purpose
             {
                 Self.stop(old, &state)
             }
-            state.running[mover.id] = running
+            state.set(running)
             feed.send(.start(mover))
             return true
         }
@@ -266,23 +286,21 @@ final class GatewayHub: Sendable {
     /// Tells gateway servers of another rate of the tenant.
     func setBandwidth(_ bandwidth: Int?, of tenant: ControlID) {
         state.withLock { state in
-            for (id, running) in state.running
-            where running.mover.tenant == tenant && running.mover.bandwidth != bandwidth {
-                state.running[id]?.mover.bandwidth = bandwidth
-                guard let changed = state.running[id]?.mover else { continue }
-                state.feeds[running.gateway]?.send(.start(changed))
+            for var running in state.running(of: tenant) where running.mover.bandwidth != bandwidth {
+                running.mover.bandwidth = bandwidth
+                state.set(running)
+                state.feeds[running.gateway]?.send(.start(running.mover))
             }
         }
     }
 
     func hasMovers(of tenant: ControlID) -> Bool {
-        state.withLock { $0.running.values.contains { $0.mover.tenant == tenant } }
+        state.withLock { $0.hasMovers(of: tenant) }
     }
 
     func returnUnused(repository: ControlID, tenant: ControlID) {
         state.withLock { state in
-            for running in state.running.values
-            where running.mover.repository == repository && running.mover.tenant == tenant {
+            for running in state.running(of: tenant) where running.mover.repository == repository {
                 state.feeds[running.gateway]?.send(.returnUnused(running.mover.id))
             }
         }
@@ -290,11 +308,10 @@ final class GatewayHub: Sendable {
 
     private static func stop(_ running: Running, _ state: inout State) {
         let id = running.mover.id
-        state.running[id] = nil
+        state.remove(running)
         state.stopped[id] = running
         state.stoppedOrder.append(id)
         if state.stoppedOrder.count > mostStopped { state.stopped[state.stoppedOrder.removeFirst()] = nil }
-        running.ready.finish()
         state.feeds[running.gateway]?.send(.stop(id))
     }
 }

@@ -70,6 +70,7 @@ extension ConfigurationDatabase {
     ///
     /// - Parameter domain: the server will be `control.<domain>`, for good.
     /// - Throws: `conflict` when there are certificates for another domain.
+    /// - Throws: `invalidArgument` for what is no domain.
     public func makeCertificates(domain: String) async throws {
         _ = try await CertificateSource.book(CertificateStorage(self), domain: domain).load(now: Date())
     }

@@ -18,6 +18,7 @@ struct AlarmWatch: Sendable {
     private static let deliveryPause = Duration.seconds(5)
     // Own ones are renewed long before: what has so little left can't be.
     private static let certificateLead = Duration.seconds(14 * 86_400)
+    private static let leastRoom = 2 << 30
     private static let firstPause = Duration.seconds(30)
     private static let longestPause = Duration.seconds(3600)
     /// An event that nobody has taken for so long is dropped.
@@ -62,12 +63,31 @@ struct AlarmWatch: Sendable {
                 )
             )
         }
+        if let alarm = try diskAlarm() { alarms.append(alarm) }
         for alarm in try await database.noteAlarms(alarms) {
             logger.warning(
                 "Alarm: \(alarm.message)",
                 metadata: ["code": "\(alarm.code)", "subject": "\(alarm.subject)"]
             )
         }
+    }
+
+    private func diskAlarm() throws -> ProviderAlarm? {
+        let manager = FileManager.default
+        let folder = URL(filePath: database.path).deletingLastPathComponent().path
+        let disk = try manager.attributesOfFileSystem(forPath: folder)
+        let file = try manager.attributesOfItem(atPath: database.path)
+        guard let free = disk[.systemFreeSize] as? Int, let size = file[.size] as? Int else { return nil }
+        return Self.diskAlarm(free: free, database: size)
+    }
+
+    /// While there is still room to note it and to tell webhooks: less than the database once more, for a backup of it, and
+    /// some GiB.
+    static func diskAlarm(free: Int, database size: Int) -> ProviderAlarm? {
+        guard free < leastRoom + size else { return nil }
+        let text =
+            "\(ByteSize.text(free)) are free on the disk of the configuration database, which has \(ByteSize.text(size))."
+        return ProviderAlarm(code: "disk", subject: "server", message: text)
     }
 
     func deliver() async throws {

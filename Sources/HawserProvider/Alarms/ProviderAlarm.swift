@@ -3,7 +3,7 @@ import HawserControl
 /// Something that the provider should look at.
 public struct ProviderAlarm: Codable, Sendable, Hashable {
     /// Short and stable: `quota`, `over_quota`, `no_backup`, `lease_ends`, `rotate_key`, `deletion_held`, `recovery`, `clock`,
-    /// `certificate`.
+    /// `certificate`, `disk`.
     public var code: String
     /// Whom or what it concerns.
     public var subject: String

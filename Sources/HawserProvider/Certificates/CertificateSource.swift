@@ -1,4 +1,5 @@
 import Crypto
+import HawserControl
 import HawserFormat
 import HawserStorage
 
@@ -36,6 +37,9 @@ enum CertificateSource: Sendable {
             if let kept = try await storage.load() {
                 book = kept
             } else {
+                guard DomainName.isProviders(domain) else {
+                    throw HawserError(.invalidArgument, "This is no domain as the DNS has them.", place: domain)
+                }
                 book = try CertificateBook(domain: domain, now: now)
                 try await storage.save(book)
             }

@@ -25,6 +25,12 @@ struct InitCommand: AsyncParsableCommand {
         var keyFile: String?
     }
 
+    func validate() throws {
+        guard domain.map(DomainName.isProviders) ?? true else {
+            throw ValidationError("--domain is a name as the DNS has them, such as backup.example.org.")
+        }
+    }
+
     func run() async throws {
         let folder = options.folder
         let database = try await folder.initialize()

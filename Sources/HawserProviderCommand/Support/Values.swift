@@ -35,9 +35,11 @@ struct OptionalTime: ExpressibleByArgument {
 
     init?(argument: String) {
         if argument == "none" { return }
-        let forms = [
-            argument, argument + "T00:00:00.000000000Z", String(argument.dropLast()) + ".000000000Z",
-        ]
+        if let day = Timestamp(text: argument + "T00:00:00.000000000Z") {
+            time = Moment(day) + .seconds(86_400)
+            return
+        }
+        let forms = [argument, String(argument.dropLast()) + ".000000000Z"]
         guard let found = forms.lazy.compactMap({ Timestamp(text: $0) }).first else { return nil }
         time = Moment(found)
     }
