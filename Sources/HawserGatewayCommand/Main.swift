@@ -1,5 +1,6 @@
 import ArgumentParser
 import CHawser
+import HawserFormat
 import Logging
 
 #if canImport(Glibc)
@@ -36,6 +37,7 @@ struct GatewayCommand: AsyncParsableCommand {
         commandName: "hawser-gateway",
         abstract:
             "The provider's gateways: the public port in front of all servers, and the servers that write to the storage.",
+        version: HawserVersion.text,
         subcommands: [RelayCommand.self, JoinCommand.self, ServeCommand.self]
     )
 }

@@ -7,12 +7,6 @@ enum Machine {
     static let cores = max(1, sysconf(CInt(_SC_NPROCESSORS_ONLN)))
 }
 
-/// The version of this program, as snapshots record it.
-public enum HawserVersion {
-    public static let number = "0.1.0"
-    public static let text = "hawser " + number
-}
-
 extension Timestamp {
     /// By the machine's clock.
     public static var now: Timestamp {

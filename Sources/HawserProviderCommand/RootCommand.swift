@@ -1,4 +1,5 @@
 import ArgumentParser
+import HawserFormat
 
 struct RootCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -17,6 +18,7 @@ struct RootCommand: AsyncParsableCommand {
 
             Commands speak to the running server, or work on its database while it is stopped.
             """,
+        version: HawserVersion.text,
         subcommands: [
             InitCommand.self, ServeCommand.self, AuthorityCommand.self, TenantCommand.self, SubtenantCommand.self,
             DeviceCommand.self, StorageCommand.self,

@@ -183,16 +183,22 @@ import Testing
                 try await provider.database.beat()
                 if step < 3 { _ = try await provider.database.commit(session, [object(100)]) }
                 provider.advance(.seconds(step == 2 ? 86_400 : 3600))
+                provider.database.count(MoverUsage(requests: 2, egress: 5), in: tenant.folder)
+                // Of a folder that is gone.
+                provider.database.count(MoverUsage(requests: 1), in: .random())
             }
+            try await provider.database.beat()
             let days = try await provider.database.usage(from: "2026-01-01", through: "2026-01-31")
             #expect(days.map(\.day) == ["2026-01-01", "2026-01-02"])
-            #expect(days.map(\.samples) == [3, 1])
+            #expect(days.map(\.samples) == [3, 2])
+            #expect(days.map(\.requests) == [4, 4])
             #expect(days.map(\.average) == [100, 300])
             #expect(days.map(\.peak) == [200, 300])
             let service = AdminService(provider.database, folder: provider.folder)
             let lines = try await service.perform(UsageMonth(month: "2026-01"))
             #expect(lines.map(\.average) == [200])
             #expect(lines.map(\.peak) == [300])
+            #expect(lines.map(\.requests) == [8] && lines.map(\.egress) == [20])
             await expectError(.invalidArgument) { try await service.perform(UsageMonth(month: "2026-13")) }
         }
     }

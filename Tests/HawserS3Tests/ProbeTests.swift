@@ -1,6 +1,7 @@
 import HawserFormat
 import HawserS3
 import HawserTestServer
+import HawserTesting
 import Testing
 
 @Suite("Finding out what a storage can do")
@@ -8,6 +9,7 @@ struct ProbeTests {
     private func profile(
         _ behaviour: ServerBehaviour,
         _ depth: ProbeDepth = .everything,
+        faults: [ServerFault] = [],
         _ change: (inout S3TestServer.Configuration) -> Void = { _ in },
         check: (S3TestServer) throws -> Void = { _ in }
     ) async throws -> StorageProfile {
@@ -15,6 +17,7 @@ struct ProbeTests {
         configuration.behaviour = behaviour
         change(&configuration)
         return try await withS3TestServer(configuration) { server in
+            for fault in faults { server.add(fault) }
             let store = try await S3ObjectStore.open(
                 S3URL(parsing: "s3:\(server.endpoint)/hawser/folder"),
                 environment: AWSEnvironment([:]),
@@ -42,6 +45,15 @@ struct ProbeTests {
         )
         #expect(!profile.needsContentMD5 && profile.hasConditionalPuts && profile.leftovers == nil)
         #expect(profile.region == "us-east-1")
+    }
+
+    @Test("Amazon's, on a day on which some requests fail")
+    func failing() async throws {
+        let faults = [1, 3, 4].map {
+            ServerFault(.answer(.error(503, "SlowDown")), on: [.put], occurrence: .only($0))
+        }
+        let profile = try await profile(.aws, .writing, faults: faults, check: { try $0.verifyAllFired() })
+        #expect(profile.traits[.conditionalPut] == true && profile.traits[.checksSHA256] == true)
     }
 
     @Test("A weak one's")

@@ -14,9 +14,12 @@ struct ProviderOptions: ParsableArguments {
         try ProfileFolder.standard(environment: { Environment.value($0) })
     }
 
-    /// The one that is named, or else the only one.
+    /// The one that is named, or else that of `HAWSER_REPOSITORY`, or else the only one.
     func profileName(in folder: ProfileFolder) throws -> String {
         if let name { return name }
+        if let repository = Environment.value("HAWSER_REPOSITORY"), repository.hasPrefix("provider:") {
+            return String(repository.dropFirst("provider:".count).prefix { $0 != "/" })
+        }
         let names = folder.names()
         guard let only = names.first else {
             throw HawserError(

@@ -17,6 +17,20 @@ public enum GatewayServerAPI {
     public static func credentials(_ mover: ControlID) -> String { "/v1/movers/\(mover)/credentials" }
     /// Takes a ``LeaseRequest``. Leases are exact: what the gateway server has not used comes back when it says so.
     public static func leases(_ mover: ControlID) -> String { "/v1/movers/\(mover)/leases" }
+    /// Takes a ``MoverUsage``.
+    public static func usage(_ mover: ControlID) -> String { "/v1/movers/\(mover)/usage" }
+}
+
+/// What a mover has done since it was started, for bills.
+public struct MoverUsage: Codable, Sendable, Hashable {
+    public var requests: Int
+    /// Bytes of objects that the tenant was sent.
+    public var egress: Int
+
+    public init(requests: Int = 0, egress: Int = 0) {
+        self.requests = requests
+        self.egress = egress
+    }
 }
 
 /// `POST /v1/gateways`: trades the one-time code of a join string for the registration of a gateway server's key.

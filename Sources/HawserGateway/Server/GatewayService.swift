@@ -50,6 +50,7 @@ struct GatewayService: Sendable {
     ) async -> GatewayAnswer {
         do {
             let mover = try mover(request)
+            mover.count(requests: 1)
             switch route {
             case .put(let key): return try await put(key, mover, request, connection)
             case .head(let key): return try await head(key, mover)
@@ -131,6 +132,7 @@ struct GatewayService: Sendable {
         let mover: TargetMover
         do {
             mover = try self.mover(request)
+            mover.count(requests: 1)
             try await slots.take(mover.order.tenant)
         } catch {
             let answer = GatewayAnswer(problem(error, route))
@@ -164,6 +166,7 @@ struct GatewayService: Sendable {
             try await mover.throttle.pass(piece.readableBytes)
             try await body.write(piece)
             metrics.sent(piece.readableBytes)
+            mover.count(egress: piece.readableBytes)
         }
         try await body.finish(nil)
     }

@@ -44,7 +44,8 @@ struct GuardedBody<Base: AsyncSequence & Sendable>: AsyncSequence, Sendable wher
         let body: GuardedBody
         var base: Base.AsyncIterator
         private var hasher = SHA256()
-        private var held = ByteBuffer()
+        private var held: [ByteBuffer] = []
+        private var heldCount = 0
         private var count = 0
         private var isOver = false
 
@@ -58,7 +59,7 @@ struct GuardedBody<Base: AsyncSequence & Sendable>: AsyncSequence, Sendable wher
         }
 
         mutating func next(isolation actor: isolated (any Actor)?) async throws -> ByteBuffer? {
-            if isOver { return nil }
+            if isOver { return held.isEmpty ? nil : held.removeFirst() }
             while let piece = try await nextPiece(actor) {
                 count += piece.readableBytes
                 guard count <= body.length else {
@@ -70,12 +71,10 @@ struct GuardedBody<Base: AsyncSequence & Sendable>: AsyncSequence, Sendable wher
                     throw body.verdict.note(error)
                 }
                 piece.withUnsafeReadableBytes { hasher.update(bufferPointer: $0) }
-                held.writeImmutableBuffer(piece)
-                let ready = held.readableBytes - GuardedBody.heldBack
-                if ready > 0, let slice = held.readSlice(length: ready) {
-                    // The rest is copied to the front instead of keeping all that was read.
-                    held.discardReadBytes()
-                    return slice
+                hold(piece)
+                if heldCount - held[0].readableBytes >= GuardedBody.heldBack {
+                    heldCount -= held[0].readableBytes
+                    return held.removeFirst()
                 }
             }
             isOver = true
@@ -86,7 +85,17 @@ struct GuardedBody<Base: AsyncSequence & Sendable>: AsyncSequence, Sendable wher
                 throw body.verdict.refuse("The body has another SHA-256 than was announced.")
             }
             body.verdict.pass()
-            return held
+            return held.isEmpty ? nil : held.removeFirst()
+        }
+
+        private mutating func hold(_ piece: ByteBuffer) {
+            heldCount += piece.readableBytes
+            // Each keeps all that was read with it: of very small ones there would be thousands.
+            if let last = held.indices.last, held[last].readableBytes + piece.readableBytes <= GuardedBody.heldBack {
+                held[last].writeImmutableBuffer(piece)
+            } else {
+                held.append(piece)
+            }
         }
 
         private mutating func nextPiece(_ actor: isolated (any Actor)?) async throws -> ByteBuffer? {

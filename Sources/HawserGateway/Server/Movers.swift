@@ -47,9 +47,12 @@ final class Movers: Sendable {
         }
     }
 
-    /// Settles leases that end soon.
+    /// Settles leases that end soon, and tells what was done.
     func tend() async {
-        for mover in state.withLock({ Array($0.movers.values) }) { await mover.blocks.giveBack(onlyEnding: true) }
+        for mover in state.withLock({ Array($0.movers.values) }) {
+            await mover.blocks.giveBack(onlyEnding: true)
+            await mover.tellUsage()
+        }
     }
 
     func stopAll() async {
@@ -93,6 +96,7 @@ final class Movers: Sendable {
             state.withLock { state in
                 state.settling[id] = Task {
                     await mover.blocks.giveBack()
+                    await mover.tellUsage()
                     self.state.withLock { $0.settling[id] = nil }
                 }
             }

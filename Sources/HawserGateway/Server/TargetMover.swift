@@ -18,12 +18,15 @@ final class TargetMover: Sendable {
     let order: Mover
     let blocks: ByteBlocks
     let throttle: Throttle
+    private let link: ProviderLink
     private let opened: Task<S3ObjectStore, any Error>
+    private let usage = Mutex<(now: MoverUsage, told: MoverUsage)>((MoverUsage(), MoverUsage()))
     private let isStopped = Mutex(false)
 
     init(_ order: Mover, _ link: ProviderLink, _ clients: StorageClients, _ throttle: Throttle, _ logger: Logger) {
         self.order = order
         self.throttle = throttle
+        self.link = link
         blocks = ByteBlocks { request in
             try await link.call(try ControlRequest.post(GatewayServerAPI.leases(order.id), request))
         }
@@ -37,6 +40,23 @@ final class TargetMover: Sendable {
     /// - Throws: `notSignedIn` once it was stopped.
     func check() throws {
         guard isStopped.withLock({ !$0 }) else { throw HawserError.unknownToken }
+    }
+
+    func count(requests: Int = 0, egress: Int = 0) {
+        usage.withLock { usage in
+            usage.now.requests += requests
+            usage.now.egress += egress
+        }
+    }
+
+    /// Tells the provider's server what is new. What it does not hear now, it hears the next time.
+    func tellUsage() async {
+        let (now, told) = usage.withLock { $0 }
+        guard now != told, link.isConnected,
+            let request = try? ControlRequest.post(GatewayServerAPI.usage(order.id), now),
+            (try? await link.tell(request)) != nil
+        else { return }
+        usage.withLock { $0.told = now }
     }
 
     /// Running requests end with their next piece. What its leases have left is still to be given back.

@@ -7,13 +7,16 @@ enum ControlOperation: String, CaseIterable, Sendable {
     case listSessions, pollSession, closeSession, followEvents
     case grant, lease, commit, delete, listDeletions, tickets, listObjects
     case registerGateway, signInGateway, followMovers, issueCertificate, reportLoad, moverCredentials, moverLease
+    case moverUsage
 
     var method: HTTPRequest.Method {
         switch self {
         case .listSessions, .pollSession, .followEvents, .listDeletions, .listObjects, .followMovers: .get
         case .closeSession: .delete
         case .registerDevice, .makeNonce, .signIn, .grant, .lease, .commit, .delete, .tickets: .post
-        case .registerGateway, .signInGateway, .issueCertificate, .reportLoad, .moverCredentials, .moverLease: .post
+        case .registerGateway, .signInGateway, .issueCertificate, .reportLoad, .moverCredentials, .moverLease,
+            .moverUsage:
+            .post
         }
     }
 
@@ -38,6 +41,7 @@ enum ControlOperation: String, CaseIterable, Sendable {
         case .reportLoad: "/v1/gateways/load"
         case .moverCredentials: "/v1/movers/{id}/credentials"
         case .moverLease: "/v1/movers/{id}/leases"
+        case .moverUsage: "/v1/movers/{id}/usage"
         }
     }
 
@@ -45,7 +49,7 @@ enum ControlOperation: String, CaseIterable, Sendable {
     var needsSession: Bool {
         switch self {
         case .registerDevice, .makeNonce, .signIn, .registerGateway, .signInGateway: false
-        case .followMovers, .issueCertificate, .reportLoad, .moverCredentials, .moverLease: false
+        case .followMovers, .issueCertificate, .reportLoad, .moverCredentials, .moverLease, .moverUsage: false
         case .listSessions, .pollSession, .closeSession, .followEvents, .grant, .lease, .commit, .delete,
             .listDeletions, .tickets, .listObjects:
             true
@@ -57,7 +61,7 @@ extension ControlOperation {
     /// Asked for with the token of a gateway server's sign-in.
     var needsGateway: Bool {
         switch self {
-        case .followMovers, .issueCertificate, .reportLoad, .moverCredentials, .moverLease: true
+        case .followMovers, .issueCertificate, .reportLoad, .moverCredentials, .moverLease, .moverUsage: true
         default: false
         }
     }

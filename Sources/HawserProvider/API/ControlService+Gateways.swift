@@ -49,6 +49,13 @@ extension ControlService {
         case (.moverCredentials, let mover?):
             let request = try RequestReader.decode(MoverStorageRequest.self, body)
             return try ControlAnswer(try await storage(of: mover, gateway, request))
+        case (.moverUsage, let mover?):
+            let usage = try RequestReader.decode(MoverUsage.self, body)
+            try checkBytes(usage.requests)
+            try checkBytes(usage.egress)
+            guard let (folder, new) = gatewayHub.note(usage, of: mover, on: gateway) else { throw Self.noMover }
+            database.count(new, in: folder)
+            return ControlAnswer(.noContent)
         case (.moverLease, let mover?):
             let request = try RequestReader.decode(LeaseRequest.self, body)
             return try ControlAnswer(try await lease(mover, gateway, request))

@@ -37,6 +37,7 @@ extension ControlService {
         if let endpoint = storage.settings.tenantEndpoint {
             configuration.endpoint = try S3Endpoint(parsing: endpoint)
         }
+        database.count(MoverUsage(requests: request.puts.count + request.gets.count), in: folder.id)
         let presigner = S3Presigner(configuration)
         let lifetime = database.ledgerSettings.ticketLifetime
         let puts = try await sign(zip(request.puts, hashes), outcomes, presigner, storage, folder)

@@ -18,6 +18,8 @@ final class GatewayHub: Sendable {
         let gateway: ControlID
         let target: LedgerTarget
         let folder: ControlID
+        /// As it was told last.
+        fileprivate var usage = MoverUsage()
         fileprivate let ready: AsyncStream<Void>.Continuation
     }
 
@@ -274,6 +276,21 @@ final class GatewayHub: Sendable {
     func known(_ mover: ControlID, on gateway: ControlID) -> Running? {
         state.withLock { state in
             (state.running[mover] ?? state.stopped[mover]).flatMap { $0.gateway == gateway ? $0 : nil }
+        }
+    }
+
+    /// - Returns: what is new, and the folder in which it was done; `nil` for a mover that is not known.
+    func note(_ usage: MoverUsage, of mover: ControlID, on gateway: ControlID) -> (ControlID, MoverUsage)? {
+        state.withLock { state in
+            let isRunning = state.running[mover] != nil
+            guard var known = state.running[mover] ?? state.stopped[mover], known.gateway == gateway else { return nil }
+            let new = MoverUsage(
+                requests: max(0, usage.requests - known.usage.requests),
+                egress: max(0, usage.egress - known.usage.egress)
+            )
+            known.usage = usage
+            if isRunning { state.set(known) } else { state.stopped[mover] = known }
+            return (known.folder, new)
         }
     }
 

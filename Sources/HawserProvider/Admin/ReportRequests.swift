@@ -43,7 +43,7 @@ public struct UsageReport: AdminRequest {
     }
 }
 
-/// For bills: what each tenant and subtenant had stored in a month (UTC).
+/// For bills: what each tenant and subtenant had stored and did in a month (UTC).
 public struct UsageMonth: AdminRequest {
     public static let operation = "report.month"
     /// `2026-01`.
@@ -62,6 +62,11 @@ public struct UsageMonth: AdminRequest {
         /// Bytes, over the days with samples.
         public var average: Int
         public var peak: Int
+        /// To gateway servers, and those for which a ticket was given; what goes straight to the storage with other access,
+        /// only the storage counts.
+        public var requests: Int
+        /// Bytes of objects that gateway servers sent.
+        public var egress: Int
     }
 
     public func run(_ service: AdminService) async throws -> [Line] {
@@ -72,13 +77,16 @@ public struct UsageMonth: AdminRequest {
         let byFolder = Dictionary(grouping: days, by: \.folder)
         return try await service.database.quotas(of: nil).compactMap { view in
             guard let days = byFolder[view.folder.id] else { return nil }
+            let sampled = days.filter { $0.samples > 0 }
             return Line(
                 tenant: view.tenant,
                 subtenant: view.subtenant,
                 repository: view.repository,
-                days: days.count,
-                average: Int(days.reduce(0.0) { $0 + Double($1.average) } / Double(days.count)),
-                peak: days.map(\.peak).max() ?? 0
+                days: sampled.count,
+                average: Int(sampled.reduce(0.0) { $0 + Double($1.average) } / Double(max(1, sampled.count))),
+                peak: days.map(\.peak).max() ?? 0,
+                requests: days.reduce(0) { min($0 + $1.requests, ledgerBound) },
+                egress: days.reduce(0) { min($0 + $1.egress, ledgerBound) }
             )
         }
     }

@@ -24,6 +24,8 @@ public final class ConfigurationDatabase: Sendable {
     let listings = Mutex<Set<ControlID>>([])
     /// Rows of `reservation` in each folder: at most, as some may have been deleted since they were counted.
     let notes = Mutex<[ControlID: Notes]>([:])
+    /// What was done in folders since the last beat, for bills.
+    let counted = Mutex<[ControlID: MoverUsage]>([:])
     /// As the database has them.
     let ledgerNumbers: Mutex<LedgerSettings>
     private let writer: GroupCommit

@@ -1,6 +1,7 @@
 import GRDB
 import HawserControl
 import HawserFormat
+import Synchronization
 
 extension ConfigurationDatabase {
     /// How long what a session did object by object is kept after its end: for reconciling sessions that ran beside it.
@@ -13,6 +14,16 @@ extension ConfigurationDatabase {
     /// What the one server does every 10 s: a sign of life, so that other servers keep out and the steady clock never
     /// goes back; the end of leases; a sample of usage.
     func beat() async throws {
+        let counted = self.counted.withLock { counted in
+            defer { counted = [:] }
+            return counted
+        }
+        do {
+            if !counted.isEmpty { try await write { try $0.addUsage(counted) } }
+        } catch {
+            for (folder, usage) in counted { count(usage, in: folder) }
+            throw error
+        }
         try await write { transaction in
             let db = transaction.db
             try db.run("UPDATE owner SET heartbeat = ? WHERE id = 1", [transaction.wall.milliseconds])
@@ -25,7 +36,32 @@ extension ConfigurationDatabase {
     }
 }
 
+extension ConfigurationDatabase {
+    /// Written with the next beat.
+    func count(_ usage: MoverUsage, in folder: ControlID) {
+        counted.withLock { counted in
+            counted[folder, default: MoverUsage()].requests += usage.requests
+            counted[folder, default: MoverUsage()].egress += usage.egress
+        }
+    }
+}
+
 extension Transaction {
+    fileprivate func addUsage(_ counted: [ControlID: MoverUsage]) throws {
+        for (folder, usage) in counted {
+            // A folder that is gone has no bills.
+            try db.run(
+                """
+                INSERT INTO usageDay (folder, day, samples, sum, peak, requests, egress)
+                SELECT id, ?1, 0, 0, 0, ?2, ?3 FROM folder WHERE id = ?4
+                ON CONFLICT (folder, day) DO UPDATE SET requests = min(?5, requests + excluded.requests),
+                    egress = min(?5, egress + excluded.egress)
+                """,
+                [String(wall.description.prefix(10)), usage.requests, usage.egress, folder.text, ledgerBound]
+            )
+        }
+    }
+
     /// Once an hour by the wall clock.
     private static let sampleInterval: Int64 = 3600 * 1000
 
@@ -103,7 +139,9 @@ extension ConfigurationDatabase {
                     day: $0["day"],
                     samples: samples,
                     average: Int(($0["sum"] as Double) / Double(max(1, samples))),
-                    peak: $0["peak"]
+                    peak: $0["peak"],
+                    requests: $0["requests"],
+                    egress: $0["egress"]
                 )
             }
         }

@@ -170,6 +170,9 @@ enum Schema {
         -- Until then somebody may have credentials that store there.
         ALTER TABLE folder ADD COLUMN storableUntil INTEGER;
         UPDATE folder SET storableUntil = (SELECT MAX(expires) FROM credential WHERE credential.folder = folder.id);
+        -- Of what passes the provider's servers: requests, and bytes of objects that tenants were sent.
+        ALTER TABLE usageDay ADD COLUMN requests INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE usageDay ADD COLUMN egress INTEGER NOT NULL DEFAULT 0;
         CREATE INDEX deletionOfFolder ON deletion (folder, state, id);
         """
 }

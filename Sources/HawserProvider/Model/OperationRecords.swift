@@ -71,7 +71,7 @@ public struct AuditEntry: Codable, Sendable, Hashable {
     public var hash: String
 }
 
-/// Bytes of a folder on one day (UTC), from samples over the day.
+/// A folder on one day (UTC): bytes that were stored, from samples over the day, and what was done.
 public struct UsageDay: Codable, Sendable, Hashable {
     public var folder: ControlID
     /// `2026-01-31`.
@@ -79,4 +79,8 @@ public struct UsageDay: Codable, Sendable, Hashable {
     public var samples: Int
     public var average: Int
     public var peak: Int
+    /// That passed the provider's servers.
+    public var requests: Int
+    /// Bytes of objects that his gateway servers sent.
+    public var egress: Int
 }

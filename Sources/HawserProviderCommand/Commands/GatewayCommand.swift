@@ -73,7 +73,15 @@ struct GatewayRemoveCommand: AsyncParsableCommand {
     @OptionGroup var options: ProviderOptions
 
     func run() async throws {
-        let answer = try await options.perform(GatewayRemove(gateway: gateway))
-        try Output.show(answer, options, "Removed gateway \(gateway).")
+        let (answer, repositories) = try await Administration.with(options.folder) { admin in
+            (try await admin.perform(GatewayRemove(gateway: gateway)), try await admin.perform(RepositoryList()))
+        }
+        let naming = repositories.filter { $0.settings.gatewayServers.contains(gateway) }.map(\.name)
+        var text = "Removed gateway \(gateway)."
+        if !naming.isEmpty {
+            text +=
+                "\nThese repositories still name it: \(naming.joined(separator: ", ")) (repository update --gateway-server)."
+        }
+        try Output.show(answer, options, text)
     }
 }

@@ -14,7 +14,7 @@ struct ReportCommand: AsyncParsableCommand {
             """
     )
 
-    @Option(help: ArgumentHelp("For bills: average and peak of the stored bytes in this month.", valueName: "YYYY-MM"))
+    @Option(help: ArgumentHelp("For bills: stored bytes, requests and egress in this month.", valueName: "YYYY-MM"))
     var month: String?
     @Flag(help: "Print comma-separated values; bytes as numbers.") var csv = false
     @OptionGroup var options: ProviderOptions
@@ -28,9 +28,9 @@ struct ReportCommand: AsyncParsableCommand {
             let lines = try await options.perform(UsageMonth(month: month))
             try show(
                 lines,
-                ["tenant", "subtenant", "repository", "days", "average", "peak"],
-                lines.map { [$0.tenant, $0.subtenant ?? "", $0.repository, String($0.days)] },
-                bytes: lines.map { [$0.average, $0.peak] }
+                ["tenant", "subtenant", "repository", "days", "requests", "average", "peak", "egress"],
+                lines.map { [$0.tenant, $0.subtenant ?? "", $0.repository, String($0.days), String($0.requests)] },
+                bytes: lines.map { [$0.average, $0.peak, $0.egress] }
             )
         } else {
             let lines = try await options.perform(UsageReport())

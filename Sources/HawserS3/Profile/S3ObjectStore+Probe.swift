@@ -202,6 +202,18 @@ private struct StorageProbe {
         operation.headers = headers
         operation.body = body
         operation.wrongHash = wrongHash
+        for pause in Self.pauses {
+            do {
+                return try await store.perform(operation)
+            } catch let error as HawserError where error.isRetryable {
+                // What the storage says of the request itself is an answer.
+                if let failure = error.cause as? S3Failure, failure.status < 500 { throw error }
+                try await Task.sleep(for: pause)
+            }
+        }
         return try await store.perform(operation)
     }
+
+    // The layer that repeats requests would also repeat those whose refusal is the answer.
+    private static let pauses = [100, 200, 400, 800, 1600].map { Duration.milliseconds($0) }
 }

@@ -167,6 +167,7 @@ import Yams
             "CertificateRequest": [CertificateRequest(publicKey: Data())],
             "CertificateAnswer": [CertificateAnswer(chain: [], expiresIn: 1)],
             "Mover": [mover, bareMover],
+            "MoverUsage": [MoverUsage()],
             "MoverStorageRequest": [MoverStorageRequest(vaultKey: Data())],
             "MoverStorageAnswer": [MoverStorageAnswer(storage: storage, folder: "", credentials: sealed)],
             "MoverEvent": [
