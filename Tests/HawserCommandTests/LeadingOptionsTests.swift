@@ -8,6 +8,7 @@ struct LeadingOptionsTests {
         (["--repo=/b", "--json", "key", "list", "x"], ["key", "list", "--repo=/b", "--json", "x"]),
         (["backup", "-r", "/b"], ["backup", "-r", "/b"]),
         (["-r", "key", "snapshots"], ["snapshots", "-r", "key"]),
+        (["--subtenant", "lab", "snapshots"], ["snapshots", "--subtenant", "lab"]),
         (["-r"], ["-r"]),
         (["--help"], ["--help"]),
         ([], []),

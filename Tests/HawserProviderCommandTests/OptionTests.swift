@@ -49,6 +49,7 @@ import Testing
         ["tenant", "remove", "x"],
         ["quota", "set", "x", "y", "much"],
         ["report", "--csv", "--json"],
+        ["init", "--domain", "bad domain"],
         ["audit", "list", "--limit", "0"],
         ["maintenance", "on", "--message", ""],
         ["tenant", "list", "--key-file", "a", "--key-command", "b"],

@@ -48,7 +48,7 @@ package enum DomainName {
     package static func isProviders(_ name: String) -> Bool { isValid(name) && name.utf8.count <= 240 }
 
     /// A host name of RFC 1123, or an IPv4 address, which looks like one.
-    package static func isValid(_ name: some StringProtocol) -> Bool {
+    static func isValid(_ name: some StringProtocol) -> Bool {
         guard (1...253).contains(name.utf8.count) else { return false }
         return name.split(separator: ".", omittingEmptySubsequences: false).allSatisfy { label in
             (1...63).contains(label.utf8.count) && label.first != "-" && label.last != "-"

@@ -78,6 +78,7 @@ public final class GatewayServer: Service {
 
     /// Runs until cancelled, or shut down gracefully: then running requests end and what leases have left is given back.
     public func run() async throws {
+        async let settled: Void = movers.settle()
         let result = await withTaskGroup(of: Result<Void, any Error>?.self) { group in
             let (ready, certified) = AsyncStream.makeStream(of: Void.self)
             group.addTask {
@@ -104,12 +105,13 @@ public final class GatewayServer: Service {
             }
             for await result in group {
                 guard let result else { continue }
-                await self.movers.stopAll()
+                self.movers.stopAll()
                 group.cancelAll()
                 return result
             }
             return .success(())
         }
+        await settled
         await clients.shutdown()
         await link.shutdown()
         try result.get()

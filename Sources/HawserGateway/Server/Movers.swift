@@ -15,14 +15,14 @@ final class Movers: Sendable {
         var movers: [ControlID: TargetMover] = [:]
         var byToken: [Data: TargetMover] = [:]
         var throttles: [ControlID: Throttle] = [:]
-        /// Of stopped movers, whose leases are being given back.
-        var settling: [ControlID: Task<Void, Never>] = [:]
     }
 
     private let link: ProviderLink
     private let clients: StorageClients
     private let logger: Logger
     private let state = Mutex(State())
+    /// Those that were stopped, and have still to give back and to tell.
+    private let (stopped, leaving) = AsyncStream.makeStream(of: TargetMover.self)
 
     init(_ link: ProviderLink, _ clients: StorageClients, _ logger: Logger) {
         self.link = link
@@ -55,9 +55,22 @@ final class Movers: Sendable {
         }
     }
 
-    func stopAll() async {
+    /// No mover runs after that, and ``settle()`` comes to its end.
+    func stopAll() {
         stop { _ in true }
-        for task in state.withLock({ Array($0.settling.values) }) { await task.value }
+        leaving.finish()
+    }
+
+    /// Gives back what stopped movers have left, beside the orders for others: until ``stopAll()``.
+    func settle() async {
+        await withDiscardingTaskGroup { group in
+            for await mover in stopped {
+                group.addTask {
+                    await mover.blocks.giveBack()
+                    await mover.tellUsage()
+                }
+            }
+        }
     }
 
     private func start(_ order: Mover) {
@@ -78,7 +91,6 @@ final class Movers: Sendable {
         )
     }
 
-    /// Other movers' orders don't wait for a provider's server that is slow to take leases back.
     private func stop(where isMeant: (ControlID) -> Bool) {
         let stopped = state.withLock { state in
             let stopped = state.movers.values.filter { isMeant($0.order.id) }
@@ -92,14 +104,7 @@ final class Movers: Sendable {
         }
         for mover in stopped {
             mover.stop()
-            let id = mover.order.id
-            state.withLock { state in
-                state.settling[id] = Task {
-                    await mover.blocks.giveBack()
-                    await mover.tellUsage()
-                    self.state.withLock { $0.settling[id] = nil }
-                }
-            }
+            leaving.yield(mover)
             logger.info("Mover stopped", metadata: ["mover": "\(mover.order.id)", "session": "\(mover.order.session)"])
         }
     }

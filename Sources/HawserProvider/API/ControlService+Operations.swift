@@ -54,8 +54,7 @@ extension ControlService {
         case (.listSessions, _, nil), (.pollSession, _, nil), (.closeSession, _, nil), (.followEvents, _, _),
             (.grant, _, _), (.lease, _, _), (.commit, _, _), (.delete, _, _), (.listDeletions, _, _), (.tickets, _, _),
             (.listObjects, _, _), (.followMovers, _, _), (.issueCertificate, _, _), (.reportLoad, _, _),
-            (.moverCredentials, _, _),
-            (.moverLease, _, _), (.moverUsage, _, _):
+            (.moverCredentials, _, _), (.moverLease, _, _), (.moverUsage, _, _):
             throw HawserError(.internalError, "The request reached an operation without what it needs.")
         }
     }

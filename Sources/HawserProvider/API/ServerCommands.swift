@@ -69,8 +69,7 @@ extension ConfigurationDatabase {
     /// Makes the provider's authority and the server's certificate, as `hawser-provider init` does.
     ///
     /// - Parameter domain: the server will be `control.<domain>`, for good.
-    /// - Throws: `conflict` when there are certificates for another domain.
-    /// - Throws: `invalidArgument` for what is no domain.
+    /// - Throws: `conflict` when there are certificates for another domain; `invalidArgument` for what is no domain.
     public func makeCertificates(domain: String) async throws {
         _ = try await CertificateSource.book(CertificateStorage(self), domain: domain).load(now: Date())
     }

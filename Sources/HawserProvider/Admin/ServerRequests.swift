@@ -168,14 +168,16 @@ public struct DeletionApprove: AdminRequest {
 
 public struct DeletionReject: AdminRequest {
     public static let operation = "deletion.reject"
-    public var deletion: String
+    public var deletions: [String]
 
-    public init(deletion: String) {
-        self.deletion = deletion
+    public init(deletions: [String]) {
+        self.deletions = deletions
     }
 
     public func run(_ service: AdminService) async throws -> AdminDone {
-        try await service.database.rejectDeletion(service.id(deletion, what: "deletion request"), actor: service.actor)
+        for id in try deletions.map({ try service.id($0, what: "deletion request") }) {
+            try await service.database.rejectDeletion(id, actor: service.actor)
+        }
         return AdminDone()
     }
 }

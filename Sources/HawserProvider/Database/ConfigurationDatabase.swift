@@ -171,6 +171,7 @@ public final class ConfigurationDatabase: Sendable {
 
     /// Gives the database up, so that another process may have it at once.
     public func close() async throws {
+        try await writeUsage()
         try await write { transaction in
             try transaction.db.run("UPDATE owner SET process = '' WHERE id = 1")
             try Setting.steady.set(transaction.now.milliseconds, transaction.db)

@@ -14,16 +14,7 @@ extension ConfigurationDatabase {
     /// What the one server does every 10 s: a sign of life, so that other servers keep out and the steady clock never
     /// goes back; the end of leases; a sample of usage.
     func beat() async throws {
-        let counted = self.counted.withLock { counted in
-            defer { counted = [:] }
-            return counted
-        }
-        do {
-            if !counted.isEmpty { try await write { try $0.addUsage(counted) } }
-        } catch {
-            for (folder, usage) in counted { count(usage, in: folder) }
-            throw error
-        }
+        try await writeUsage()
         try await write { transaction in
             let db = transaction.db
             try db.run("UPDATE owner SET heartbeat = ? WHERE id = 1", [transaction.wall.milliseconds])
@@ -37,11 +28,25 @@ extension ConfigurationDatabase {
 }
 
 extension ConfigurationDatabase {
-    /// Written with the next beat.
+    /// Written with the next beat, or when somebody asks.
     func count(_ usage: MoverUsage, in folder: ControlID) {
         counted.withLock { counted in
             counted[folder, default: MoverUsage()].requests += usage.requests
             counted[folder, default: MoverUsage()].egress += usage.egress
+        }
+    }
+
+    func writeUsage() async throws {
+        let counted = self.counted.withLock { counted in
+            defer { counted = [:] }
+            return counted
+        }
+        guard !counted.isEmpty else { return }
+        do {
+            try await write { try $0.addUsage(counted) }
+        } catch {
+            for (folder, usage) in counted { count(usage, in: folder) }
+            throw error
         }
     }
 }
@@ -131,7 +136,8 @@ extension ConfigurationDatabase {
     ///   - from: the first day, such as `2026-01-01`.
     ///   - through: the last.
     public func usage(from: String, through: String) async throws -> [UsageDay] {
-        try await read { db in
+        try await writeUsage()
+        return try await read { db in
             try db.rows("SELECT * FROM usageDay WHERE day BETWEEN ? AND ? ORDER BY folder, day", [from, through]).map {
                 let samples: Int = $0["samples"]
                 return UsageDay(

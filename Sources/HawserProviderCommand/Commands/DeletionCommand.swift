@@ -63,9 +63,7 @@ struct DeletionRejectCommand: AsyncParsableCommand {
     @OptionGroup var options: ProviderOptions
 
     func run() async throws {
-        for deletion in deletions {
-            let answer = try await options.perform(DeletionReject(deletion: deletion))
-            try Output.show(answer, options, "Rejected deletion \(deletion).")
-        }
+        let answer = try await options.perform(DeletionReject(deletions: deletions))
+        try Output.show(answer, options, "Rejected: \(deletions.joined(separator: ", ")).")
     }
 }

@@ -16,7 +16,7 @@ struct TenantCommand: ParsableCommand {
 
 /// What can be said of a tenant when it is made and later.
 struct TenantFields: ParsableArguments {
-    @Option(help: ArgumentHelp("The end of the contract: 2026-12-31, or none.", valueName: "day"))
+    @Option(help: ArgumentHelp("The last day of the contract (UTC): 2026-12-31, or none.", valueName: "day"))
     var leaseEnd: OptionalTime?
 
     @Option(help: ArgumentHelp("The most sessions at one time, or none.", valueName: "count"))

@@ -1,4 +1,5 @@
 import HawserFormat
+import HawserStorage
 
 /// How much is found out.
 public enum ProbeDepth: Sendable {
@@ -202,18 +203,21 @@ private struct StorageProbe {
         operation.headers = headers
         operation.body = body
         operation.wrongHash = wrongHash
-        for pause in Self.pauses {
+        // `RetryingStore` repeats operations on objects, and would repeat what a storage refuses for the request itself:
+        // here that is the answer.
+        var retries = RetryState(policy: RetryPolicy(maximumAttempts: 6))
+        let begin = ContinuousClock.now
+        while true {
             do {
                 return try await store.perform(operation)
-            } catch let error as HawserError where error.isRetryable {
-                // What the storage says of the request itself is an answer.
+            } catch let error as HawserError {
                 if let failure = error.cause as? S3Failure, failure.status < 500 { throw error }
+                let elapsed = begin.duration(to: .now)
+                guard let pause = retries.pause(after: error, elapsed: elapsed, random: .random(in: 0..<1)) else {
+                    throw error
+                }
                 try await Task.sleep(for: pause)
             }
         }
-        return try await store.perform(operation)
     }
-
-    // The layer that repeats requests would also repeat those whose refusal is the answer.
-    private static let pauses = [100, 200, 400, 800, 1600].map { Duration.milliseconds($0) }
 }

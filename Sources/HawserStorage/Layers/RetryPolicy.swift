@@ -27,12 +27,12 @@ public struct RetryPolicy: Hashable, Sendable {
 }
 
 /// The state of one request: which attempt it is in, and what follows a failure.
-struct RetryState {
+package struct RetryState {
     private let policy: RetryPolicy
     /// The failed ones.
     private(set) var attempts = 0
 
-    init(policy: RetryPolicy) {
+    package init(policy: RetryPolicy) {
         self.policy = policy
     }
 
@@ -44,7 +44,7 @@ struct RetryState {
     /// - Parameters:
     ///   - elapsed: since the first attempt began.
     ///   - random: in 0..<1.
-    mutating func pause(after error: any Error, elapsed: Duration, random: Double) -> Duration? {
+    package mutating func pause(after error: any Error, elapsed: Duration, random: Double) -> Duration? {
         attempts += 1
         guard let error = error as? HawserError, error.isRetryable, attempts < policy.maximumAttempts else {
             return nil
