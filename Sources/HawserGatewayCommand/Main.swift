@@ -15,6 +15,7 @@ import Logging
 enum Main {
     static func main() async {
         hawser_tune_allocator()
+        _ = hawser_forbid_dumps()
         signal(SIGPIPE, SIG_IGN)
         // Standard output is for what a command prints.
         LoggingSystem.bootstrap { StreamLogHandler.standardError(label: $0) }

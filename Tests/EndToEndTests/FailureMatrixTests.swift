@@ -23,16 +23,12 @@ struct FailureMatrixTests {
         }
     }
 
-    enum Mode: CaseIterable {
-        case gateway
-        /// Direct mode, with presigned requests.
-        case tickets
-    }
+    typealias Mode = ProviderScene.Mode
 
     enum Failure {
         /// Killed and started again.
         case relayKilled, serverKilled, gatewayServerKilled
-        /// The storage does not go on for a while, and then does, or breaks the connection.
+        /// The storage does not go on until two commands wait for it, and then does, or breaks the connection.
         case storageStalls, storageStallsAndBreaks
         /// The storage does not go on until somebody has lost patience and asks again: a minute each.
         case storageStallsForLong
@@ -76,7 +72,7 @@ struct FailureMatrixTests {
         arguments: Case.all
     )
     func matrix(_ tried: Case) async throws {
-        try await withRepository(tried.mode) { scene in
+        try await ProviderScene.withRepository(tried.mode) { scene in
             var generator = SeededGenerator(seed: TestScale.seed)
             for moment in tried.moments {
                 try Data(generator.bytes(Self.size)).write(
@@ -94,7 +90,7 @@ struct FailureMatrixTests {
             try await TreeComparison.expectEqual(scene.tenant.source, scene.tenant.restored("target"))
             try await scene.tenant.hawser("check", "--read-data").expect(0)
             #expect(try await scene.tenant.snapshots().count == 2 * tried.moments.count)
-            try await expectExactLedger(scene)
+            try await scene.expectExactLedger()
         }
     }
 
@@ -103,7 +99,7 @@ struct FailureMatrixTests {
         arguments: Mode.allCases
     )
     func networkGone(_ mode: Mode) async throws {
-        try await withRepository(mode) { scene in
+        try await ProviderScene.withRepository(mode) { scene in
             let tenant = scene.tenant
             var generator = SeededGenerator(seed: TestScale.seed)
             func write(_ name: String) throws {
@@ -127,39 +123,23 @@ struct FailureMatrixTests {
             try await Task.sleep(for: .seconds(TestScale.isFull ? 600 : 5))
             scene.storage.removeFaults()
             try await scene.start(.relay)
-            var haveGoneOn = true
-            for command in [backup, restore] {
-                let result = try await command.result()
+            let results = [try await backup.result(), try await restore.result()]
+            for result in results {
                 let reason = result.message("exit_error")?["reason"] as? String
                 #expect(result.status == 0 || reason == "unavailable", "\(result)")
-                haveGoneOn = haveGoneOn && result.status == 0
             }
+            let hasGoneOn = results[0].status == 0
+            // Who ends while there is no network can't say goodbye: that is noticed after 15 minutes of silence.
+            for left in try await scene.sessions() { try await scene.system.provider("session", "end", left) }
+            scene.storage.resetCounts()
             try await tenant.backup()
+            // What was stored before is used.
+            let again = scene.requests(.put, "/packs/d/").reduce(0) { $0 + $1.bytesIn }
+            #expect(again < (hasGoneOn ? 1 : 2 * Self.size))
             try await tenant.restore("latest", to: "again").expect(0)
             try await TreeComparison.expectEqual(tenant.source, tenant.restored("again"))
             try await tenant.hawser("check", "--read-data").expect(0)
-            if haveGoneOn {
-                // Who ends while there is no network can't say goodbye: that is noticed after 15 minutes of silence.
-                for left in try await scene.system.provider("session", "list", "acme", "--json").objects {
-                    let session = try #require((left["session"] as? [String: Any])?["id"] as? String)
-                    try await scene.system.provider("session", "end", session)
-                }
-                try await expectExactLedger(scene)
-            } else {
-                // What could not be told any more stays set aside, until sessions and tickets end.
-                let (used, reserved) = try await scene.ledger()
-                #expect(try await used + reserved >= scene.stored())
-            }
-        }
-    }
-
-    private func withRepository(_ mode: Mode, _ body: (ProviderScene) async throws -> Void) async throws {
-        let isGateway = mode == .gateway
-        let options = isGateway ? ProviderScene.gatewayMode : ["--access", "tickets"]
-        try await ProviderScene.run(options, hasGatewayServer: isGateway) { scene in
-            if !isGateway { try await scene.system.provider("storage", "check", "main") }
-            try await scene.tenant.hawser("init").expect(0)
-            try await body(scene)
+            try await scene.expectExactLedger(hasOpenTickets: mode == .tickets && !hasGoneOn)
         }
     }
 
@@ -192,25 +172,28 @@ struct FailureMatrixTests {
             try await scene.end(role, SIGKILL)
             try await scene.start(role)
         }
-        if failure != .storageStallsForLong { gate.open() }
+        switch failure {
+        case .storageStalls, .storageStallsAndBreaks: try await stall(scene, with: gate)
+        case .storageStallsForLong: break
+        default: gate.open()
+        }
         let result = try await command.result()
         try scene.storage.verifyAllFired()
         scene.storage.removeFaults()
         return result
     }
 
-    /// When all sessions are over, the books have what is stored, to the byte.
-    private func expectExactLedger(_ scene: ProviderScene) async throws {
-        let sessions = try await scene.system.provider("session", "list", "acme", "--json")
-        #expect(sessions.objects.isEmpty, "\(sessions)")
-        // It looks after ended sessions when it starts, and each minute.
-        try await scene.end(.server, SIGTERM)
-        try await scene.start(.server)
-        while try await scene.ledger().reserved > 0 { try await Task.sleep(for: .milliseconds(100)) }
-        // Never less than is stored, also before a listing corrects what a dead gateway server had in hand.
-        #expect(try await scene.ledger().used >= scene.stored())
-        try await scene.system.provider("quota", "reconcile", "acme")
-        let (used, reserved) = try await scene.ledger()
-        #expect(try await used == scene.stored() && reserved == 0)
+    /// Nothing goes on at the storage until another command of the tenant waits for it too.
+    ///
+    /// - Parameter gate: at which the first one waits; it is opened.
+    private func stall(_ scene: ProviderScene, with gate: Gate) async throws {
+        let (opening, all) = (Gate(), Gate())
+        // With the list of these each command opens the repository.
+        scene.storage.add(ServerFault(.hold(opening), keys: .containing("/keys/"), occurrence: .every))
+        scene.storage.add(ServerFault(.hold(all), occurrence: .every))
+        let other = try scene.tenant.start(["snapshots"])
+        try await opening.waitForArrivals(1)
+        for gate in [gate, opening, all] { gate.open() }
+        try await other.result().expect(0)
     }
 }

@@ -80,24 +80,74 @@ struct ProviderDataTests {
 
     @Test("Through a gateway server, and from there to direct mode and back as the provider says")
     func gateway() async throws {
-        try await ProviderScene.run(ProviderScene.gatewayMode, hasGatewayServer: true) { scene in
+        try await ProviderScene.run(ProviderScene.gatewayMode, hasGatewayServer: true, knowsLocalhost: true) { scene in
             try await scene.workDay()
             #expect(try await scene.used() == scene.stored())
+            expect(scene, goesBy: ProviderScene.providerHost)
             // For bills: a gateway server that has stopped has told all that its movers did.
             try await scene.end(.mover, SIGTERM)
             let month = String(ISO8601DateFormatter().string(from: Date()).prefix(7))
             let bill = try await scene.system.provider("report", "--month", month, "--json").objects.first
             #expect(bill?["egress"] as? Int ?? 0 > 0 && bill?["requests"] as? Int ?? 0 > 10, "\(bill ?? [:])")
             try await scene.start(.mover)
-            for change in [["--mode", "direct", "--access", "shared"], ["--access", "provider"]] {
+            for (change, host) in [
+                (["--mode", "direct", "--access", "shared"], ProviderScene.tenantHost),
+                // Nothing leaves the provider, whatever the mode says.
+                (["--access", "provider"], ProviderScene.providerHost),
+            ] {
+                scene.storage.resetCounts()
                 try await scene.system.provider(arguments: ["repository", "update", "main"] + change)
                 let name = "target-\(change.count)"
                 try Data(name.utf8).write(to: URL(filePath: scene.tenant.source + "/" + name))
                 try await scene.tenant.backup()
                 try await scene.tenant.restore("latest", to: name).expect(0)
                 try await TreeComparison.expectEqual(scene.tenant.source, scene.tenant.restored(name))
+                expect(scene, goesBy: host)
             }
             try await scene.tenant.hawser("check", "--read-data").expect(0)
+        }
+    }
+
+    /// What was stored and what was read.
+    private func expect(
+        _ scene: ProviderScene,
+        goesBy host: String,
+        sourceLocation: SourceLocation = #_sourceLocation
+    ) {
+        for kind in [RequestKind.put, .get] {
+            let hosts = scene.hosts(kind, "/packs/")
+            #expect(hosts == [host], "\(kind)", sourceLocation: sourceLocation)
+        }
+    }
+
+    @Test(
+        "Other kinds of storage go their own direct way, and through the gateway server in gateway mode",
+        arguments: [("amazon", ["--sts-role", "arn:aws:iam::1:role/tenants"]), ("google", [])]
+    )
+    func kinds(kind: String, role: [String]) async throws {
+        let options = ["--gateway-server", "gs1"] + role
+        try await ProviderScene.run(options, kind: kind, hasGatewayServer: true, knowsLocalhost: true) { scene in
+            try await scene.system.provider("storage", "check", "main")
+            scene.storage.resetCounts()
+            try await scene.workDay()
+            expect(scene, goesBy: ProviderScene.tenantHost)
+            #expect(try await scene.used() == scene.stored())
+            let stored = scene.requests(.put, "/packs/")
+            if kind == "amazon" {
+                let temporary = Set(scene.storage.sessions)
+                #expect(stored.allSatisfy { temporary.contains($0.accessKeyID ?? "") })
+            } else {
+                #expect(stored.allSatisfy { $0.target.contains("X-Amz-Signature=") })
+            }
+
+            try await scene.system.provider("repository", "update", "main", "--mode", "gateway")
+            scene.storage.resetCounts()
+            try scene.tenant.write("later", bytes: 100_000)
+            try await scene.tenant.backup()
+            try await scene.tenant.restore("latest", to: "later").expect(0)
+            try await TreeComparison.expectEqual(scene.tenant.source, scene.tenant.restored("later"))
+            expect(scene, goesBy: ProviderScene.providerHost)
+            try await scene.expectExactLedger()
         }
     }
 

@@ -8,14 +8,7 @@ import Testing
 @Suite("The way to the storage, inside a run", .serialized)
 struct WayTests {
     private static let temporary = ["--access", "sts", "--sts-role", "arn:aws:iam::1:role/tenants"]
-    /// How the provider's servers know the storage, and how the tenant does.
-    private static let (provider, tenant) = ("127.0.0.1", "localhost")
-
-    /// Bytes that nothing makes smaller.
-    private func write(_ name: String, bytes count: Int, _ scene: ProviderScene) throws {
-        var generator = SeededGenerator(seed: TestScale.seed &+ UInt64(name.utf8.count))
-        try Data(generator.bytes(count)).write(to: URL(filePath: scene.tenant.source + "/" + name))
-    }
+    private static let (provider, tenant) = (ProviderScene.providerHost, ProviderScene.tenantHost)
 
     /// Starts a backup, and waits until the storage holds its first object that has `key` in its name.
     private func backUp(
@@ -30,20 +23,12 @@ struct WayTests {
         return command
     }
 
-    /// By which name objects of this kind were stored.
-    private func hosts(_ key: String, _ scene: ProviderScene) -> Set<String> {
-        let puts = scene.storage.requests.filter {
-            $0.kind == .put && $0.key?.contains(key) == true && $0.status == 200
-        }
-        return Set(puts.compactMap(\.host))
-    }
-
     /// A repository in direct mode, which can also be reached through the gateway server, with one file to back up.
     private func withTwoWays(_ body: (ProviderScene) async throws -> Void) async throws {
         let direct = ["--mode", "direct", "--access", "shared", "--gateway-server", "gs1"]
         try await ProviderScene.run(direct, hasGatewayServer: true, knowsLocalhost: true) { scene in
             try await scene.tenant.hawser("init").expect(0)
-            try write("large", bytes: 2 << 20, scene)
+            try scene.tenant.write("large", bytes: 2 << 20)
             scene.storage.resetCounts()
             try await body(scene)
             try await expectWhole(scene, snapshots: 1)
@@ -64,7 +49,7 @@ struct WayTests {
         try await ProviderScene.run(Self.temporary, configuration: configuration) { scene in
             try await scene.system.provider("storage", "check", "main")
             try await scene.tenant.hawser("init").expect(0)
-            try write("large", bytes: 64 << 20, scene)
+            try scene.tenant.write("large", bytes: 64 << 20)
             scene.storage.resetCounts()
             let sessions = scene.storage.sessions.count
             // As long as several lives.
@@ -126,9 +111,9 @@ struct WayTests {
         try await ProviderScene.run(end.access, hasGatewayServer: isGateway) { scene in
             if !isGateway { try await scene.system.provider("storage", "check", "main") }
             try await scene.tenant.hawser("init").expect(0)
-            try write("before", bytes: 100_000, scene)
+            try scene.tenant.write("before", bytes: 100_000)
             try await scene.tenant.backup()
-            try write("large", bytes: 2 << 20, scene)
+            try scene.tenant.write("large", bytes: 2 << 20)
             let gate = Gate()
             let command = try await backUp(until: gate, "/packs/d/", scene, ["--json"])
             try await scene.system.provider(arguments: end.change)
@@ -158,9 +143,42 @@ struct WayTests {
             try await command.waitForErrors("mode=direct")
             second.open()
             try await command.result().expect(0)
-            #expect(hosts("/packs/d/", scene) == [Self.tenant])
-            #expect(hosts("/index/", scene).contains(Self.provider))
-            #expect(hosts("/snapshots/", scene) == [Self.tenant])
+            #expect(scene.hosts(.put, "/packs/d/") == [Self.tenant])
+            #expect(scene.hosts(.put, "/index/").contains(Self.provider))
+            #expect(scene.hosts(.put, "/snapshots/") == [Self.tenant])
+        }
+    }
+
+    @Test("The provider's order changes the mode of a running restore, in either direction")
+    func orderedRestore() async throws {
+        try await withTwoWays { scene in
+            try scene.tenant.write("larger", bytes: 40 << 20)
+            try await scene.tenant.backup()
+            for (mode, old, new) in [("gateway", Self.tenant, Self.provider), ("direct", Self.provider, Self.tenant)] {
+                scene.storage.resetCounts()
+                let gate = Gate()
+                let data = ServerFault.Keys.containing("/packs/d/")
+                scene.storage.add(ServerFault(.hold(gate), on: [.get], keys: data, host: old, occurrence: .every))
+                // Little memory: it can't have asked for all of it when the order comes.
+                let target = scene.tenant.directory.path + "/" + mode
+                let command = try scene.tenant.start(
+                    ["restore", "latest", "--target", target, "--verbose", "--memory", "96M"]
+                )
+                defer {
+                    gate.open()
+                    command.send(SIGKILL)
+                }
+                try await gate.waitForArrivals(1)
+                try await scene.system.provider("repository", "update", "main", "--mode", mode)
+                try await command.waitForErrors("mode=\(mode)")
+                gate.open()
+                try await command.result().expect(0)
+                scene.storage.removeFaults()
+                let hosts = scene.requests(.get, "/packs/d/").compactMap(\.host)
+                #expect(hosts.first == old && hosts.last == new, "\(hosts)")
+                #expect(hosts.drop { $0 == old }.allSatisfy { $0 == new }, "\(hosts)")
+                try await TreeComparison.expectEqual(scene.tenant.source, scene.tenant.restored(mode))
+            }
         }
     }
 
@@ -172,8 +190,8 @@ struct WayTests {
             scene.storage.add(ServerFault(.resetBefore, host: Self.tenant, occurrence: .every))
             gate.open()
             try await command.result().expect(0)
-            #expect(hosts("/packs/d/", scene) == [Self.tenant])
-            #expect(hosts("/snapshots/", scene) == [Self.provider])
+            #expect(scene.hosts(.put, "/packs/d/") == [Self.tenant])
+            #expect(scene.hosts(.put, "/snapshots/") == [Self.provider])
             scene.storage.removeFaults()
         }
     }

@@ -16,6 +16,10 @@ struct GatewayTests {
         gateway.metric("hawser_relay_connections_refused_total{reason=\"\(reason.rawValue)\"}")
     }
 
+    private func closed(_ gateway: RunningGateway, _ reason: HelloRefusal) -> Double? {
+        gateway.metric("hawser_relay_hellos_refused_total{reason=\"\(reason.rawValue)\"}")
+    }
+
     /// Connects and reads until the gateway closes.
     private func isClosedAtOnce(_ gateway: RunningGateway) async throws -> Bool {
         do {
@@ -96,9 +100,94 @@ struct GatewayTests {
             }
             try await eventually { gateway.gateway.connectionCount == 0 }
             for reason in [HelloRefusal.unknownName, .noName, .notTLS] {
-                #expect(gateway.metric("hawser_relay_hellos_refused_total{reason=\"\(reason.rawValue)\"}") == 1)
+                #expect(closed(gateway, reason) == 1)
             }
         }
+    }
+
+    /// Sends the bytes and waits until the gateway ends the connection.
+    private func knock(_ gateway: RunningGateway, from source: String, _ bytes: [UInt8]) async {
+        try? await connect(to: gateway.address, from: source).executeThenClose { inbound, outbound in
+            try await outbound.write(ByteBuffer(bytes: bytes))
+            _ = await readAll(inbound)
+        }
+    }
+
+    @Test func othersDoNotNoticeHostileClients() async throws {
+        let (begin, log) = (NIODeadline.now(), RecordedLog())
+        let (hello, unknown) = (try clientHello("a.test"), try clientHello("b.test"))
+        let message = hello + [UInt8](repeating: 7, count: 200_000)
+        try await withServer(handle: echo) { server in
+            let text = "routes: [{names: [a.test], backends: [\"\(server.forLog)\"], proxy-protocol: false}]"
+            func change(_ configuration: inout CloudGateway.Configuration) {
+                configuration.limits.connectionsPerAddress = 8
+                configuration.limits.newPerSecondAndAddress = 1
+                configuration.limits.burstPerAddress = 50
+                configuration.helloLimit = .seconds(3600)
+            }
+            try await withGateway(text, logger: log.logger, change) { gateway in
+                for _ in 0..<10 { await knock(gateway, from: "127.0.0.2", Array("GET / HTTP/1.1\r\n\r\n".utf8)) }
+                try await eventually { gateway.gateway.connectionCount == 0 }
+                // As many as the address may have, each with half a hello.
+                let half = hello.count / 2
+                let slow = try await slowClients(8, gateway, ByteBuffer(bytes: hello[..<half]))
+                for _ in 0..<10 { await knock(gateway, from: "127.0.0.2", hello) }
+                let isDone = NIOLockedValueBox(false)
+                try await withThrowingTaskGroup(of: Int.self) { group in
+                    group.addTask {
+                        var attempts = 0
+                        while !Task.isCancelled,
+                            !isDone.withLockedValue({ $0 }) || (refused(gateway, .rate) ?? 0) < 50
+                        {
+                            await knock(gateway, from: "127.0.0.3", unknown)
+                            attempts += 1
+                        }
+                        return attempts
+                    }
+                    for place in half..<half + 20 {
+                        for channel in slow { try await channel.writeAndFlush(ByteBuffer(bytes: [hello[place]])) }
+                        let answer = try await exchange(message, connect(to: gateway.address, from: "127.0.0.1"))
+                        #expect(answer == message)
+                    }
+                    isDone.withLockedValue { $0 = true }
+                    let attempts = try #require(try await group.next())
+                    // Each attempt is counted once.
+                    let hellos = [HelloRefusal.unknownName, .notTLS].map { closed(gateway, $0) ?? 0 }
+                    let limits = [AdmissionRefusal.rate, .address].map { refused(gateway, $0) ?? 0 }
+                    #expect(hellos[0] > 0 && hellos[1] == 10 && limits[0] >= 50 && limits[1] >= 10)
+                    #expect((hellos + limits).reduce(0, +) == Double(attempts + 20))
+                }
+                #expect(slow.allSatisfy { $0.isActive })
+                try await eventually { gateway.metric("hawser_relay_connections_relaying") == 0 }
+                #expect(gateway.metric("hawser_relay_connections_ended_total{reason=\"ended\"}") == 20)
+                for channel in slow { try await channel.close() }
+            }
+        }
+        // Five of a kind in ten seconds.
+        let most = 5 * (1 + Int((NIODeadline.now() - begin).nanoseconds / 10_000_000_000))
+        let kinds = Dictionary(grouping: log.lines) { $0 }.mapValues(\.count)
+        #expect(kinds.allSatisfy { $0.value <= most }, "\(kinds)")
+        for reason in ["not_tls", "unknown_name", "address_limit", "address_rate"] {
+            #expect(kinds.contains { $0.key.hasSuffix(" \(reason)") }, "\(reason)")
+        }
+    }
+
+    /// That have sent so much, and are all let in.
+    private func slowClients(
+        _ count: Int,
+        _ gateway: RunningGateway,
+        _ bytes: ByteBuffer
+    ) async throws -> [any Channel] {
+        var channels: [any Channel] = []
+        for count in 1...count {
+            let channel = try await ClientBootstrap(group: eventLoops)
+                .bind(to: try SocketAddress(ipAddress: "127.0.0.2", port: 0))
+                .connect(to: gateway.address).get()
+            try await channel.writeAndFlush(bytes)
+            try await eventually { gateway.gateway.connectionCount == count }
+            channels.append(channel)
+        }
+        return channels
     }
 
     @Test func silentClientIsClosed() async throws {
@@ -106,7 +195,7 @@ struct GatewayTests {
         try await withGateway(nowhere, change) { gateway in
             let isClosed = try await isClosedAtOnce(gateway)
             #expect(isClosed)
-            try await eventually { gateway.metric("hawser_relay_hellos_refused_total{reason=\"timeout\"}") == 1 }
+            try await eventually { closed(gateway, .timeout) == 1 }
         }
     }
 

@@ -1,5 +1,6 @@
 import Crypto
 import HawserMetrics
+import Logging
 import NIOConcurrencyHelpers
 import NIOCore
 import NIOPosix
@@ -37,6 +38,7 @@ struct RunningGateway: Sendable {
 
 func withGateway<Result>(
     _ text: String,
+    logger: Logger = silentLogger,
     _ change: (inout CloudGateway.Configuration) -> Void = { _ in },
     _ body: (RunningGateway) async throws -> Result
 ) async throws -> Result {
@@ -57,7 +59,7 @@ func withGateway<Result>(
         configuration,
         routes: try routes(text),
         group: eventLoops,
-        logger: silentLogger,
+        logger: logger,
         metrics: registry,
         onListening: { continuation.yield($0) },
         connect: { address, loop in
@@ -139,23 +141,25 @@ func echo(
     outbound.finish()
 }
 
-/// A connection to the address.
+/// A connection to the address, perhaps from another one of this machine (127.0.0.2 and so on).
 func connect(
     to address: SocketAddress,
+    from source: String? = nil,
     _ setUp: @escaping @Sendable (any Channel) throws -> Void = { _ in }
 ) async throws -> Stream {
-    try await ClientBootstrap(group: eventLoops)
+    var bootstrap = ClientBootstrap(group: eventLoops)
         .channelOption(.allowRemoteHalfClosure, value: true)
         .channelOption(.socketOption(.so_rcvbuf), value: smallBuffer)
-        .connect(to: address) { channel in
-            channel.eventLoop.makeCompletedFuture {
-                try setUp(channel)
-                return try Stream(
-                    wrappingChannelSynchronously: channel,
-                    configuration: .init(isOutboundHalfClosureEnabled: true)
-                )
-            }
+    if let source { bootstrap = bootstrap.bind(to: try SocketAddress(ipAddress: source, port: 0)) }
+    return try await bootstrap.connect(to: address) { channel in
+        channel.eventLoop.makeCompletedFuture {
+            try setUp(channel)
+            return try Stream(
+                wrappingChannelSynchronously: channel,
+                configuration: .init(isOutboundHalfClosureEnabled: true)
+            )
         }
+    }
 }
 
 /// Reads until the other side ends; a reset is an end as well.

@@ -2,10 +2,11 @@ import Foundation
 import Hawser
 import Logging
 
-/// Plays many tenants at once: each opens a session, and all of them begin together to store objects of 4 MiB by the way
-/// that the provider grants. `scripts/measure-provider --tenants` starts it and looks at the servers meanwhile.
+/// Plays many tenants at once: each opens a session, and all of them begin together to store objects of 4 MiB, so many at a
+/// time, by the way that the provider grants. `scripts/measure-provider --tenants` starts it and looks at the servers
+/// meanwhile.
 ///
-///     ManyTenants FOLDER-OF-PROFILES MIB-FOR-EACH
+///     ManyTenants FOLDER-OF-PROFILES MIB-FOR-EACH OBJECTS-AT-A-TIME
 ///
 /// Prints JSON: seconds that each tenant took, least first.
 @main
@@ -15,8 +16,12 @@ enum ManyTenants {
 
     static func main() async throws {
         tuneProcess()
-        guard CommandLine.arguments.count == 3, let mebibytes = Int(CommandLine.arguments[2]), mebibytes >= 4 else {
-            FileHandle.standardError.write(Data("usage: ManyTenants FOLDER-OF-PROFILES MIB-FOR-EACH\n".utf8))
+        guard CommandLine.arguments.count == 4, let mebibytes = Int(CommandLine.arguments[2]), mebibytes >= 4,
+            let uploads = Int(CommandLine.arguments[3]), uploads >= 1
+        else {
+            FileHandle.standardError.write(
+                Data("usage: ManyTenants FOLDER-OF-PROFILES MIB-FOR-EACH OBJECTS-AT-A-TIME\n".utf8)
+            )
             exit(64)
         }
         let profiles = ProfileFolder(CommandLine.arguments[1])
@@ -29,7 +34,7 @@ enum ManyTenants {
                     do {
                         let profile = try profiles.read(name)
                         let key = try await profile.key.deviceKey(environment: { _ in nil })
-                        return try await run(profile, key, objects, start)
+                        return try await run(profile, key, objects, uploads, start)
                     } catch {
                         // The others would wait for it for ever.
                         FileHandle.standardError.write(Data("\(name): \(error)\n".utf8))
@@ -60,6 +65,7 @@ enum ManyTenants {
         _ profile: ProviderProfile,
         _ key: DeviceKey,
         _ objects: [(key: ObjectKey, bytes: [UInt8], sha256: ObjectName)],
+        _ uploads: Int,
         _ start: StartLine
     ) async throws -> Double {
         let (stores, opened) = AsyncStream.makeStream(of: (any ObjectStore).self)
@@ -79,8 +85,12 @@ enum ManyTenants {
                 // The way is open.
                 _ = try await store.list(prefix: "", after: nil, limit: 1)
                 let begin = await start.wait()
-                for object in objects {
-                    _ = try await store.put(object.key, object.bytes, sha256: object.sha256)
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    for (index, object) in objects.enumerated() {
+                        if index >= uploads { try await group.next() }
+                        group.addTask { _ = try await store.put(object.key, object.bytes, sha256: object.sha256) }
+                    }
+                    try await group.waitForAll()
                 }
                 return begin.duration(to: .now) / .seconds(1)
             }

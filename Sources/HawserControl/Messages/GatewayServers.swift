@@ -182,6 +182,9 @@ public enum MoverEvent: Sendable, Hashable {
     case returnUnused(ControlID)
     /// For cloud gateways: all gateway servers, when the stream begins and whenever that changes.
     case routes([GatewayServerRoute])
+    /// `host:port` of all cloud gateways, the ways to the provider's server: when the stream begins and whenever that
+    /// changes.
+    case gateways([String])
     /// Every 20 s.
     case heartbeat
     /// The server stops; come back after that many seconds.
@@ -192,7 +195,7 @@ public enum MoverEvent: Sendable, Hashable {
 
 extension MoverEvent: Codable {
     private enum Key: String, CodingKey {
-        case type, movers, mover, id, routes, after
+        case type, movers, mover, id, routes, gateways, after
     }
 
     public init(from decoder: any Decoder) throws {
@@ -203,6 +206,7 @@ extension MoverEvent: Codable {
         case "stop": self = .stop(try fields.decode(ControlID.self, forKey: .id))
         case "returnUnused": self = .returnUnused(try fields.decode(ControlID.self, forKey: .id))
         case "routes": self = .routes(try fields.decode([GatewayServerRoute].self, forKey: .routes))
+        case "gateways": self = .gateways(try fields.decode([String].self, forKey: .gateways))
         case "heartbeat": self = .heartbeat
         case "reconnect": self = .reconnect(after: try fields.decode(Double.self, forKey: .after))
         case let type: self = .unknown(type: type)
@@ -227,6 +231,9 @@ extension MoverEvent: Codable {
         case .routes(let routes):
             try fields.encode("routes", forKey: .type)
             try fields.encode(routes, forKey: .routes)
+        case .gateways(let gateways):
+            try fields.encode("gateways", forKey: .type)
+            try fields.encode(gateways, forKey: .gateways)
         case .heartbeat:
             try fields.encode("heartbeat", forKey: .type)
         case .reconnect(let after):

@@ -7,6 +7,9 @@ public struct BackendAddress: Hashable, Sendable, CustomStringConvertible {
     /// 1 to 65,535.
     public let port: Int
 
+    /// `nil` when it is a name, which has to be looked up.
+    let socketAddress: SocketAddress?
+
     /// `nil` when it is not an address or a name with a port.
     public init?(_ text: String) {
         guard let colon = text.utf8.lastIndex(of: UInt8(ascii: ":")) else { return nil }
@@ -25,12 +28,8 @@ public struct BackendAddress: Hashable, Sendable, CustomStringConvertible {
         } else {
             return nil
         }
+        socketAddress = IPAddress(self.host) == nil ? nil : try? SocketAddress(ipAddress: self.host, port: port)
     }
 
     public var description: String { host.utf8.contains(UInt8(ascii: ":")) ? "[\(host)]:\(port)" : "\(host):\(port)" }
-
-    /// `nil` when it is a name, which has to be looked up.
-    var socketAddress: SocketAddress? {
-        IPAddress(host) == nil ? nil : try? SocketAddress(ipAddress: host, port: port)
-    }
 }

@@ -3,10 +3,6 @@ import NIOPosix
 
 /// Connects to backends, on the client's event loop, so that a relayed connection never crosses threads.
 struct BackendDialler: Sendable {
-    /// Of what waits to be written to one end: reading from the other one stops above the upper mark and begins again below
-    /// the lower one. With one read (64 KiB at most) on top, that is what one direction can hold.
-    static let waterMark = ChannelOptions.Types.WriteBufferWaterMark(low: 32 * 1024, high: 64 * 1024)
-
     /// When a peer ends its side, NIO reads all that the kernel has for us at once, whether the other end takes it or not.
     /// So the kernel's buffer is part of the bound. 512 KiB is enough for 1 GB/s in a data centre (0.5 ms); a client's is
     /// left to the kernel, since a fixed one would be too small for long ways.
@@ -21,13 +17,32 @@ struct BackendDialler: Sendable {
     func connect(_ address: BackendAddress, on eventLoop: any EventLoop) -> EventLoopFuture<any Channel> {
         let bootstrap = ClientBootstrap(group: eventLoop)
             .connectTimeout(connectLimit)
-            .channelOption(.autoRead, value: false)
-            .channelOption(.allowRemoteHalfClosure, value: true)
-            .channelOption(.maxMessagesPerRead, value: 1)
-            .channelOption(.writeBufferWaterMark, value: BackendDialler.waterMark)
-            .channelOption(.recvAllocator, value: ReadBuffers())
-            .channelOption(.socketOption(.so_rcvbuf), value: .init(BackendDialler.receiveBuffer))
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.setRelayOptions()
+                    try channel.syncOptions?.setOption(
+                        .socketOption(.so_rcvbuf),
+                        value: .init(BackendDialler.receiveBuffer)
+                    )
+                }
+            }
         return address.socketAddress.map(bootstrap.connect(to:))
             ?? bootstrap.connect(host: address.host, port: address.port)
+    }
+}
+
+extension Channel {
+    /// Of what waits to be written to one end: reading from the other one stops above the upper mark and begins again below
+    /// the lower one. With one read (64 KiB at most) on top, that is what one direction can hold.
+    private static var waterMark: ChannelOptions.Types.WriteBufferWaterMark { .init(low: 32 * 1024, high: 64 * 1024) }
+
+    /// Of both ends. Set on the event loop, at once: as options of a bootstrap they cost a tenth of a short connection.
+    func setRelayOptions() throws {
+        guard let options = syncOptions else { return }
+        try options.setOption(.autoRead, value: false)
+        try options.setOption(.allowRemoteHalfClosure, value: true)
+        try options.setOption(.maxMessagesPerRead, value: 1)
+        try options.setOption(.writeBufferWaterMark, value: Self.waterMark)
+        try options.setOption(.recvAllocator, value: ReadBuffers())
     }
 }

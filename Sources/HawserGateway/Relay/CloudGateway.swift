@@ -177,13 +177,11 @@ public final class CloudGateway: Service {
                     try server.pipeline.syncOperations.addHandlers([pause, AdmissionHandler(connections, services)])
                 }
             }
-            .childChannelOption(.autoRead, value: false)
-            .childChannelOption(.allowRemoteHalfClosure, value: true)
-            .childChannelOption(.maxMessagesPerRead, value: 1)
-            .childChannelOption(.writeBufferWaterMark, value: BackendDialler.waterMark)
-            .childChannelOption(.recvAllocator, value: ReadBuffers())
             .childChannelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture { try HelloGate.install(on: channel, services) }
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.setRelayOptions()
+                    try HelloGate.install(on: channel, services)
+                }
             }
     }
 }

@@ -1,11 +1,9 @@
 import HawserFormat
 import HawserNetwork
 import Logging
-import NIOConcurrencyHelpers
 import NIOCore
 
-/// What the relay logs about connections and backends: at most five lines of a kind in ten seconds, so that a flood of
-/// connections is no flood of lines. Every event is counted in the metrics.
+/// What the relay logs about connections and backends. Every event is counted in the metrics.
 final class RelayLog: Sendable {
     private enum Kind: Hashable {
         case admission(AdmissionRefusal)
@@ -14,15 +12,14 @@ final class RelayLog: Sendable {
         case accept
     }
 
-    private let logger: Logger
-    private let throttle = NIOLockedValueBox(LogThrottle<Kind>(burst: 5, every: .seconds(10)))
+    private let log: ThrottledLog<Kind>
 
     init(_ logger: Logger) {
-        self.logger = logger
+        log = ThrottledLog(logger)
     }
 
     func refused(_ reason: AdmissionRefusal, _ address: SocketAddress?) {
-        note(
+        log.note(
             .admission(reason),
             .notice,
             "Connection refused: over a limit",
@@ -39,11 +36,11 @@ final class RelayLog: Sendable {
             "reason": "\(reason.rawValue)", "client": "\(address?.forLog ?? "unknown")",
         ]
         if let name { metadata["name"] = "\(displayText(name.utf8.prefix(64)))" }
-        note(.hello(reason), level, "Connection closed before it was relayed", metadata)
+        log.note(.hello(reason), level, "Connection closed before it was relayed", metadata)
     }
 
     func backendIsAside(_ address: BackendAddress, _ error: any Error) {
-        note(
+        log.note(
             .backend,
             .warning,
             "Backend can't be reached and is set aside",
@@ -54,25 +51,11 @@ final class RelayLog: Sendable {
     }
 
     func backendIsBack(_ address: BackendAddress) {
-        note(.backend, .notice, "Backend is reached again", ["backend": "\(address)"])
+        log.note(.backend, .notice, "Backend is reached again", ["backend": "\(address)"])
     }
 
     func acceptFailed(_ error: any Error) {
-        note(.accept, .error, "No connection can be accepted for now", ["error": "\(error)"])
-    }
-
-    private func note(
-        _ kind: Kind,
-        _ level: Logger.Level,
-        _ message: Logger.Message,
-        _ metadata: @autoclosure () -> Logger.Metadata
-    ) {
-        guard logger.logLevel <= level,
-            let suppressed = throttle.withLockedValue({ $0.pass(kind, now: .now()) })
-        else { return }
-        var metadata = metadata()
-        if suppressed > 0 { metadata["suppressed"] = "\(suppressed)" }
-        logger.log(level: level, message, metadata: metadata)
+        log.note(.accept, .error, "No connection can be accepted for now", ["error": "\(error)"])
     }
 }
 

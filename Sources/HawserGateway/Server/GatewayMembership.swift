@@ -22,12 +22,17 @@ public struct GatewayMembership: Codable, Sendable {
     /// As the provider calls the gateway.
     public let name: String
     let gateway: ControlID
-    /// `host:port` at which the provider's server is reached: the cloud gateways.
-    var addresses: [String]
+    /// `host:port` at which the provider's server is reached: the cloud gateways of the join string.
+    private let addresses: [String]
+    /// Those that it has named since; they change, and the first ones stay: perhaps only they are reached from here.
+    var told: [String]?
     /// DER: the only ones that it trusts.
     var authorities: [Data]
     /// Ed25519, raw.
     private let key: Data
+
+    /// One after the other, where the provider's server is looked for.
+    var ways: [String] { addresses + (told ?? []).filter { !addresses.contains($0) } }
 
     /// What tenants know it by.
     public var serverName: String { "\(name).\(domain)" }

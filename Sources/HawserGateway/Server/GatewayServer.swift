@@ -185,6 +185,7 @@ public final class GatewayServer: Service {
     private func keepHouse() async {
         while !Task.isCancelled {
             try? await Task.sleep(for: Self.tick)
+            slots.expire()
             await movers.tend()
             metrics.record(
                 movers: movers.count,

@@ -9,10 +9,6 @@ import Logging
 import NIOCore
 
 extension GatewayService {
-    // An object on a line that is slower than that, over its whole time, gives its place to others.
-    private static let slowest = 8 << 10
-    private static let extra = TimeAmount.seconds(60)
-
     func put(
         _ key: ObjectKey,
         _ mover: TargetMover,
@@ -37,19 +33,12 @@ extension GatewayService {
         guard link.isConnected else {
             throw HawserError(.unavailable, "The provider's server can't be reached.", isRetryable: true)
         }
-        return try await slots.withSlot(of: mover.order.tenant) {
-            let deadline = Self.deadline(length, connection)
-            defer { deadline.cancel() }
-            let result = try await store(key, length, sha256, mover, request.body)
+        return try await slots.withSlot(of: mover.order) {
+            let watch = ClientWatch()
+            let watching = watch.start(connection.channel)
+            defer { watching.cancel() }
+            let result = try await store(key, length, sha256, mover, request.body, watch)
             return GatewayAnswer(result == .created ? .created : .ok)
-        }
-    }
-
-    /// Closes the connection when an object of that length takes too long.
-    static func deadline(_ length: Int, _ connection: ControlConnection) -> Scheduled<Void> {
-        let channel = connection.channel
-        return channel.eventLoop.scheduleTask(in: extra + .seconds(Int64(length / slowest))) {
-            channel.close(promise: nil)
         }
     }
 
@@ -58,7 +47,8 @@ extension GatewayService {
         _ length: Int,
         _ sha256: ObjectName,
         _ mover: TargetMover,
-        _ bytes: RequestBody
+        _ bytes: RequestBody,
+        _ watch: ClientWatch
     ) async throws -> PutResult {
         let store = try await mover.store()
         // These can't be told by their names; they are few, and whatever the storage does, none is replaced.
@@ -73,12 +63,11 @@ extension GatewayService {
         }
         let pieces = PieceChannel()
         let body = GuardedBody(base: pieces, length: length, sha256: sha256) { [metrics] count in
-            try mover.check()
-            try await mover.throttle.pass(count)
+            try await mover.pass(count)
             metrics.received(count)
         }
         do {
-            let result = try await Self.pass(bytes, through: pieces) {
+            let result = try await Self.pass(bytes, through: pieces, watch) {
                 try await store.put(key, length: length, sha256: sha256, pieces: body)
             }
             await mover.blocks.finish(lease, length, isStored: result == .created)
@@ -98,6 +87,7 @@ extension GatewayService {
     private static func pass(
         _ bytes: RequestBody,
         through pieces: PieceChannel,
+        _ watch: ClientWatch,
         _ upload: @escaping @Sendable () async throws -> PutResult
     ) async throws -> PutResult {
         try await withThrowingTaskGroup(of: PutResult.self) { group in
@@ -107,8 +97,11 @@ extension GatewayService {
                 return try await upload()
             }
             do {
+                watch.begin()
                 for try await piece in bytes {
+                    watch.end(piece.readableBytes)
                     guard await pieces.send(piece) else { break }
+                    watch.begin()
                 }
                 pieces.end()
             } catch {

@@ -22,6 +22,22 @@ struct GatewayService: Sendable {
     let slots: FairSlots
     let metrics: GatewayServerMetrics
     let logger: Logger
+    private let failures: ThrottledLog<String>
+
+    init(
+        movers: Movers,
+        link: ProviderLink,
+        slots: FairSlots,
+        metrics: GatewayServerMetrics,
+        logger: Logger
+    ) {
+        self.movers = movers
+        self.link = link
+        self.slots = slots
+        self.metrics = metrics
+        self.logger = logger
+        failures = ThrottledLog(logger)
+    }
 
     // After a refused upload, its client has so long to read why; the rest of its body is thrown away meanwhile.
     private static let patience = TimeAmount.seconds(15)
@@ -74,7 +90,12 @@ struct GatewayService: Sendable {
         guard !(error is CancellationError) else {
             return ControlProblem(.unavailable, "The gateway server stops. Try again.", retryAfter: 1)
         }
-        logger.warning("Request failed", metadata: ["operation": "\(route.name)", "error": "\(error)"])
+        failures.note(
+            route.name,
+            .warning,
+            "Request failed",
+            ["operation": "\(route.name)", "error": "\(error)"]
+        )
         let known = error as? HawserError
         if known?.code == .damaged {
             return ControlProblem(.damaged, "The storage holds something else under this key. Run `hawser check`.")
@@ -97,7 +118,7 @@ struct GatewayService: Sendable {
     // MARK: Reading
 
     private func head(_ key: ObjectKey, _ mover: TargetMover) async throws -> GatewayAnswer {
-        let found = try await slots.withSlot(of: mover.order.tenant) { try await mover.store().head(key) }
+        let found = try await slots.withSlot(of: mover.order) { try await mover.store().head(key) }
         guard let found else { throw HawserError(.notFound, "There is no such object.") }
         var answer = GatewayAnswer(.ok)
         answer.hasBody = false
@@ -109,7 +130,7 @@ struct GatewayService: Sendable {
     }
 
     private func list(_ query: GatewayRoute.Query, _ mover: TargetMover) async throws -> GatewayAnswer {
-        let objects = try await slots.withSlot(of: mover.order.tenant) {
+        let objects = try await slots.withSlot(of: mover.order) {
             try await mover.store().list(prefix: query.prefix, after: query.after, limit: query.limit)
         }
         return try GatewayAnswer(
@@ -133,13 +154,13 @@ struct GatewayService: Sendable {
         do {
             mover = try self.mover(request)
             mover.count(requests: 1)
-            try await slots.take(mover.order.tenant)
+            try await slots.take(mover.order.tenant, mover.order.repository)
         } catch {
             let answer = GatewayAnswer(problem(error, route))
             metrics.answered(route, answer.status)
             return try await answer.write(writer)
         }
-        defer { slots.give(mover.order.tenant) }
+        defer { slots.give(mover.order.tenant, mover.order.repository) }
         var head = HTTPResponse(status: .ok)
         let download: S3Download
         do {
@@ -157,14 +178,16 @@ struct GatewayService: Sendable {
         head.headerFields[.contentType] = "application/octet-stream"
         head.headerFields[.contentLength] = "\(download.length)"
         metrics.answered(route, head.status)
-        let deadline = Self.deadline(download.length, connection)
-        defer { deadline.cancel() }
+        let watch = ClientWatch()
+        let watching = watch.start(connection.channel)
+        defer { watching.cancel() }
         // From here on the connection's end says that it failed.
         var body = try await writer.writeHead(head)
         try await download.read { piece in
-            try mover.check()
-            try await mover.throttle.pass(piece.readableBytes)
+            try await mover.pass(piece.readableBytes)
+            watch.begin()
             try await body.write(piece)
+            watch.end(piece.readableBytes)
             metrics.sent(piece.readableBytes)
             mover.count(egress: piece.readableBytes)
         }

@@ -77,13 +77,13 @@ struct GuardedBody<Base: AsyncSequence & Sendable>: AsyncSequence, Sendable wher
                     return held.removeFirst()
                 }
             }
-            isOver = true
             guard count == body.length else {
                 throw body.verdict.refuse("The body is shorter than it was announced.")
             }
             guard hasher.finalize().withUnsafeBytes({ ObjectName($0) }) == body.sha256 else {
                 throw body.verdict.refuse("The body has another SHA-256 than was announced.")
             }
+            isOver = true
             body.verdict.pass()
             return held.isEmpty ? nil : held.removeFirst()
         }

@@ -1,5 +1,6 @@
 import HawserControl
 import HawserFormat
+import HawserStorage
 import Logging
 import Synchronization
 
@@ -43,7 +44,7 @@ final class Movers: Sendable {
         case .start(let order): start(order)
         case .stop(let id): stop { $0 == id }
         case .returnUnused(let id): await state.withLock { $0.movers[id] }?.blocks.giveBack()
-        case .routes, .heartbeat, .reconnect, .unknown: break
+        case .routes, .gateways, .heartbeat, .reconnect, .unknown: break
         }
     }
 
@@ -75,8 +76,9 @@ final class Movers: Sendable {
 
     private func start(_ order: Mover) {
         let isNew = state.withLock { state in
-            let throttle = state.throttles[order.tenant] ?? Throttle(rate: order.bandwidth)
-            throttle.setRate(order.bandwidth)
+            let rate = order.bandwidth.map { max(1, $0) }
+            let throttle = state.throttles[order.tenant] ?? Throttle(rate: rate)
+            throttle.setRate(rate)
             state.throttles[order.tenant] = throttle
             guard state.movers[order.id] == nil else { return false }
             let mover = TargetMover(order, link, clients, throttle, logger)

@@ -40,7 +40,7 @@ final class ProviderLink: Sendable {
     }
 
     private static func transports(_ membership: GatewayMembership) throws -> [HTTPControlTransport] {
-        try membership.addresses.compactMap { GatewayAddress($0) }.map {
+        try membership.ways.compactMap { GatewayAddress($0) }.map {
             try HTTPControlTransport(
                 $0,
                 serverName: "control.\(membership.domain)",
@@ -106,24 +106,34 @@ final class ProviderLink: Sendable {
                 try ControlRequest.post(GatewayServerAPI.sessions, try membership.signIn(nonce: nonce.nonce))
             )
             self.state.withLock { $0.token = answer.token }
-            try self.adopt(answer.authorities)
+            self.adopt { $0.authorities = answer.authorities }
             return answer.token
         }
     }
 
-    /// Authorities are told over a connection that a known one vouches for.
-    private func adopt(_ authorities: [Data]) throws {
-        var membership = state.withLock { $0.membership }
-        guard !authorities.isEmpty, authorities != membership.authorities else { return }
-        membership.authorities = authorities
-        let transports = try Self.transports(membership)
-        state.withLock { state in
-            state.membership = membership
-            state.transports = transports
-            state.current = 0
+    /// Authorities and cloud gateways are told over a connection that a known authority vouches for.
+    private func adopt(_ change: (inout GatewayMembership) -> Void) {
+        let old = state.withLock { $0.membership }
+        var membership = old
+        change(&membership)
+        guard !membership.authorities.isEmpty,
+            membership.authorities != old.authorities || membership.told != old.told
+        else { return }
+        do {
+            let transports = try Self.transports(membership)
+            state.withLock { state in
+                state.membership = membership
+                state.transports = transports
+                state.current = min(state.current, max(0, transports.count - 1))
+            }
+            logger.notice(
+                "The ways to the provider's server have changed",
+                metadata: ["gateways": "\(transports.count)", "authorities": "\(membership.authorities.count)"]
+            )
+            if let folder { try membership.save(folder) }
+        } catch {
+            logger.error("The ways to the provider's server can't be kept", metadata: ["error": "\(error)"])
         }
-        if let folder { try membership.save(folder) }
-        logger.notice("The provider's authorities have changed", metadata: ["authorities": "\(authorities.count)"])
     }
 
     // MARK: Events
@@ -137,6 +147,7 @@ final class ProviderLink: Sendable {
                 try await follow { event in
                     failures.withLock { $0 = 0 }
                     if case .reconnect(let after) = event { pause.withLock { $0 = min(max(after, 0), 60) } }
+                    if case .gateways(let addresses) = event { self.adopt { $0.told = addresses } }
                     await onEvent(event)
                 }
             } catch is CancellationError {

@@ -2,6 +2,7 @@ import AsyncHTTPClient
 import HawserControl
 import HawserFormat
 import HawserS3
+import HawserStorage
 import Logging
 import NIOCore
 import Synchronization
@@ -28,10 +29,23 @@ final class TargetMover: Sendable {
         self.throttle = throttle
         self.link = link
         blocks = ByteBlocks { request in
-            try await link.call(try ControlRequest.post(GatewayServerAPI.leases(order.id), request))
+            try await Self.ask(link, try ControlRequest.post(GatewayServerAPI.leases(order.id), request))
         }
         // Not within a request: the provider waits for this before the tenant hears of the mover.
         opened = Task { try await Self.openPatiently(order, link, clients, logger) }
+    }
+
+    /// A provider's server that was started anew knows no mover of before. That must not reach the tenant as "no such
+    /// object": it needs a new grant.
+    private static func ask<Answer: Decodable & Sendable>(
+        _ link: ProviderLink,
+        _ request: ControlRequest
+    ) async throws -> Answer {
+        do {
+            return try await link.call(request)
+        } catch let error as HawserError where error.code == .notFound {
+            throw HawserError.unknownToken
+        }
     }
 
     /// Waits until its storage is known.
@@ -41,6 +55,11 @@ final class TargetMover: Sendable {
     func check() throws {
         guard isStopped.withLock({ !$0 }) else { throw HawserError.unknownToken }
     }
+
+    /// Returns when so many bytes may go on at the tenant's rate.
+    ///
+    /// - Throws: `notSignedIn` once it was stopped, also while it waits.
+    func pass(_ bytes: Int) async throws { try await throttle.admit(bytes) { try check() } }
 
     func count(requests: Int = 0, egress: Int = 0) {
         usage.withLock { usage in
@@ -94,7 +113,8 @@ final class TargetMover: Sendable {
     ) async throws -> S3ObjectStore {
         let told = Mutex<MoverStorageAnswer?>(nil)
         let vault = try CredentialVault(logger: logger) { vaultKey in
-            let answer: MoverStorageAnswer = try await link.call(
+            let answer: MoverStorageAnswer = try await ask(
+                link,
                 try ControlRequest.post(GatewayServerAPI.credentials(order.id), MoverStorageRequest(vaultKey: vaultKey))
             )
             told.withLock { $0 = answer }

@@ -2,6 +2,7 @@ import Crypto
 import HTTPTypes
 import HawserControl
 import HawserFormat
+import HawserNetwork
 import HawserS3
 import HummingbirdCore
 import Logging
@@ -83,7 +84,12 @@ extension ControlService {
         let signed = GatewaySignInRequest.signedBytes(gateway: request.gateway, nonce: request.nonce, domain: domain)
         let isSigned = (key ?? Self.nobody).isValidSignature(request.signature, for: signed)
         guard let gateway, key != nil, isSigned, isFresh, nonces.use(request.nonce) else {
-            logger.notice("Sign-in of a gateway refused", metadata: ["gateway": "\(request.gateway)"])
+            throttledLog.note(
+                "gateway",
+                .notice,
+                "Sign-in of a gateway refused",
+                ["gateway": "\(request.gateway)"]
+            )
             throw HawserError(
                 .notSignedIn,
                 "The gateway is not known, was removed, or did not sign as it must. Add it again "
@@ -100,10 +106,13 @@ extension ControlService {
 
     private func serverName(_ gateway: GatewayRecord) -> String { "\(gateway.name).\(domain)" }
 
-    /// To all gateway servers.
-    func routes() async throws -> [GatewayServerRoute] {
-        try await database.gateways().filter { $0.kind == .server }
-            .map { GatewayServerRoute(name: serverName($0), address: $0.address) }
+    func directory() async throws -> GatewayHub.Directory {
+        let gateways = try await database.gateways()
+        return GatewayHub.Directory(
+            gateways: gateways.filter { $0.kind == .relay }.map(\.address),
+            routes: gateways.filter { $0.kind == .server }
+                .map { GatewayServerRoute(name: serverName($0), address: $0.address) }
+        )
     }
 
     func record(_ gateway: ControlID) async throws -> GatewayRecord {

@@ -173,12 +173,17 @@ extension ControlService {
         "None of the repository's gateway servers is connected to the provider's server now. Try again in a moment; if it "
             + "lasts, the provider has to look at `hawser-gateway serve`.",
         isRetryable: true,
-        retryAfter: .seconds(15)
+        retryAfter: .seconds(5)
     )
 
     /// Whether another tenant has a folder in the bucket.
     private func isShared(_ storage: StorageRecord, with tenant: ControlID) async throws -> Bool {
-        let repositories = Set(try await database.repositories().filter { $0.storage == storage.id }.map(\.id))
+        let storages = Set(
+            try await database.storages().filter { $0.settings.isSameBucket(as: storage.settings) }.map(\.id)
+        )
+        let repositories = Set(
+            try await database.repositories().filter { storages.contains($0.storage) }.map(\.id)
+        )
         return try await database.folders().contains { $0.tenant != tenant && repositories.contains($0.repository) }
     }
 }

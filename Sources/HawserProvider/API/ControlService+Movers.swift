@@ -25,11 +25,12 @@ extension ControlService {
         let (number, events) = gatewayHub.open(
             gateway,
             channel: connection.channel,
-            routes: isRelay ? try await routes() : nil
+            isRelay: isRelay,
+            try await directory()
         )
         defer { gatewayHub.close(gateway, number: number) }
         // What has changed before the stream was known.
-        if isRelay { gatewayHub.setRoutes(try await routes()) }
+        gatewayHub.tell(try await directory())
         logger.notice("\(isRelay ? "Cloud gateway" : "Gateway server") connected", metadata: ["gateway": "\(gateway)"])
         var head = HTTPResponse(status: .ok)
         head.headerFields[.contentType] = "application/x-ndjson"
@@ -86,7 +87,7 @@ extension ControlService {
     func refreshGateways() async {
         do {
             gatewayHub.keep(Set(try await database.gateways().filter { $0.publicKey != nil }.map(\.id)))
-            gatewayHub.setRoutes(try await routes())
+            gatewayHub.tell(try await directory())
         } catch {
             logger.error("Reading the gateways failed", metadata: ["error": "\(error)"])
         }

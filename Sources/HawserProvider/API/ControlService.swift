@@ -15,6 +15,8 @@ struct ControlService: Sendable {
     let metrics: ServerMetrics
     let storageWork: StorageWork
     let logger: Logger
+    /// What anybody can bring about.
+    let throttledLog: ThrottledLog<String>
     let nonces = Nonces()
     let issuer: CredentialIssuer
     let gatewayHub = GatewayHub()
@@ -42,6 +44,7 @@ struct ControlService: Sendable {
         self.metrics = metrics
         self.storageWork = storageWork
         self.logger = logger
+        throttledLog = ThrottledLog(logger)
         self.limits = limits
         issuer = storageWork.issuer
         reader = RequestReader(time: limits.body)
@@ -93,10 +96,15 @@ struct ControlService: Sendable {
         // Of a refused request nobody reads the body: without an end of the connection it could go on for ever.
         var isRead = (request.headers[.contentLength] ?? "0") == "0" && request.headers[.transferEncoding] == nil
         do {
-            try limit(connection)
-            guard case .operation(let operation, let id) = route else { throw Self.unknown(route) }
+            guard case .operation(let operation, let id) = route else {
+                try limit(connection)
+                throw Self.unknown(route)
+            }
+            // A gateway server asks for all its tenants, from one address.
+            let knownGateway = operation.needsGateway ? try? authenticateGateway(request) : nil
+            if knownGateway == nil { try limit(connection) }
             if operation.needsGateway {
-                let gateway = try authenticateGateway(request)
+                let gateway = try knownGateway ?? authenticateGateway(request)
                 if operation == .followMovers { return .movers(gateway) }
                 let body = try await reader.read(request, connection.channel)
                 isRead = true
@@ -134,7 +142,7 @@ struct ControlService: Sendable {
         if let session { metadata["session"] = "\(session.id)" }
         guard let problem = ControlProblem(answerable: error) else {
             metadata["error"] = "\(error)"
-            logger.error("Request failed", metadata: metadata)
+            throttledLog.note("\(metadata["operation"] ?? "none")", .error, "Request failed", metadata)
             return ControlAnswer(.unavailable)
         }
         metadata["code"] = "\(problem.code)"

@@ -23,12 +23,20 @@ final class GatewayHub: Sendable {
         fileprivate let ready: AsyncStream<Void>.Continuation
     }
 
+    /// What gateways hear of each other.
+    struct Directory: Hashable {
+        /// Addresses of cloud gateways.
+        var gateways: [String]
+        /// Gateway servers; only cloud gateways hear of them.
+        var routes: [GatewayServerRoute]
+    }
+
     private struct Feed {
         let channel: any Channel
         let events: AsyncStream<MoverEvent>.Continuation
         let number: Int
-        /// The routes that a cloud gateway has heard; `nil` for a gateway server.
-        var told: [GatewayServerRoute]?
+        let isRelay: Bool
+        var told: Directory
 
         func send(_ event: MoverEvent) {
             if case .dropped = events.yield(event) { end() }
@@ -124,11 +132,11 @@ final class GatewayHub: Sendable {
 
     /// The gateway server's events, from the list of all its movers on. A newer stream ends the older.
     ///
-    /// - Parameter routes: for a cloud gateway.
     func open(
         _ gateway: ControlID,
         channel: any Channel,
-        routes: [GatewayServerRoute]?
+        isRelay: Bool,
+        _ directory: Directory
     ) -> (number: Int, events: AsyncStream<MoverEvent>) {
         let (events, continuation) = AsyncStream.makeStream(
             of: MoverEvent.self,
@@ -140,11 +148,13 @@ final class GatewayHub: Sendable {
                 channel: channel,
                 events: continuation,
                 number: state.feedCount,
-                told: routes
+                isRelay: isRelay,
+                told: directory
             )
             let movers = state.running.values.filter { $0.gateway == gateway }.map(\.mover)
             continuation.yield(.movers(movers))
-            if let routes { continuation.yield(.routes(routes)) }
+            continuation.yield(.gateways(directory.gateways))
+            if isRelay { continuation.yield(.routes(directory.routes)) }
             if state.isStopping { continuation.yield(.reconnect(after: 1)) }
             return (state.feeds.updateValue(feed, forKey: gateway), state.feedCount)
         }
@@ -181,23 +191,24 @@ final class GatewayHub: Sendable {
         for feed in feeds { feed.send(.reconnect(after: 1)) }
     }
 
-    // MARK: Cloud gateways
-
-    func setRoutes(_ routes: [GatewayServerRoute]) {
+    func tell(_ directory: Directory) {
         state.withLock { state in
-            for (gateway, feed) in state.feeds where feed.told != nil && feed.told != routes {
-                state.feeds[gateway]?.told = routes
-                feed.send(.routes(routes))
+            for (gateway, feed) in state.feeds where feed.told != directory {
+                state.feeds[gateway]?.told = directory
+                if feed.told.gateways != directory.gateways { feed.send(.gateways(directory.gateways)) }
+                if feed.isRelay, feed.told.routes != directory.routes { feed.send(.routes(directory.routes)) }
             }
         }
     }
+
+    // MARK: Cloud gateways
 
     // No relay holds more, and whatever one says, sums stay far from overflowing.
     private static let largestLoad = 1_000_000
 
     func setLoad(_ connections: Int, of gateway: ControlID) {
         state.withLock { state in
-            guard state.feeds[gateway]?.told != nil else { return }
+            guard state.feeds[gateway]?.isRelay == true else { return }
             state.loads[gateway] = min(max(0, connections), Self.largestLoad)
         }
     }

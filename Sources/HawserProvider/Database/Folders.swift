@@ -104,13 +104,16 @@ extension ConfigurationDatabase {
 
     /// Who has the key of a bucket reads whatever else lies there.
     private static func checkSharing(_ repository: RepositoryRecord, _ tenant: ControlID, _ db: Database) throws {
+        let storages = try db.rows("SELECT * FROM storage").map(StorageRecord.init)
+        guard let storage = storages.first(where: { $0.id == repository.storage }) else { return }
+        let same = Set(storages.filter { $0.settings.isSameBucket(as: storage.settings) }.map(\.id))
         let others = try db.rows(
             """
             SELECT DISTINCT repository.* FROM folder JOIN repository ON repository.id = folder.repository
-            WHERE repository.storage = ? AND folder.tenant <> ?
+            WHERE folder.tenant <> ?
             """,
-            [repository.storage.text, tenant.text]
-        ).map(RepositoryRecord.init)
+            [tenant.text]
+        ).map(RepositoryRecord.init).filter { same.contains($0.storage) }
         guard !others.isEmpty,
             let shared = ([repository] + others).first(where: {
                 $0.settings.access == .shared && !$0.settings.acceptsSharedBucket

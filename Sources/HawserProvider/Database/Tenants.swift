@@ -61,6 +61,7 @@ extension ConfigurationDatabase {
         try await write(actor: actor) { transaction in
             let id = ControlID.random()
             try checkName(name)
+            try Self.check(settings, name)
             try transaction.db.insert(
                 "tenant",
                 [
@@ -70,6 +71,12 @@ extension ConfigurationDatabase {
             )
             try transaction.audit("tenant.add", name)
             return try transaction.db.one("tenant", id: id, what: "tenant").map(TenantRecord.init)
+        }
+    }
+
+    private static func check(_ settings: TenantSettings, _ name: String) throws {
+        guard (settings.mostSessions ?? 1) >= 1, (settings.bandwidth ?? 1) >= 1 else {
+            throw HawserError(.invalidArgument, "A limit is 1 or more.", place: name)
         }
     }
 
@@ -85,9 +92,7 @@ extension ConfigurationDatabase {
             let old = try transaction.db.one("tenant", id: id, what: "tenant").map(TenantRecord.init)
             var new = old
             try change(&new)
-            guard (new.settings.mostSessions ?? 1) >= 1, (new.settings.bandwidth ?? 1) >= 1 else {
-                throw HawserError(.invalidArgument, "A limit is 1 or more.", place: old.name)
-            }
+            try Self.check(new.settings, old.name)
             try transaction.db.update(
                 "tenant",
                 id: id,

@@ -1,4 +1,5 @@
 public import HawserControl
+import HawserS3
 
 /// An object storage of the provider, with what is needed to reach it. Its secret is kept apart, sealed.
 public struct StorageRecord: Codable, Sendable, Hashable {
@@ -56,6 +57,13 @@ extension StorageSettings {
     /// Whether temporary credentials that one of the two has made are what the other would make.
     func makesCredentials(like other: StorageSettings) -> Bool {
         accessKeyID == other.accessKeyID && endpoint == other.endpoint && sts == other.sts
+    }
+
+    /// As far as their addresses tell.
+    func isSameBucket(as other: StorageSettings) -> Bool {
+        bucket == other.bucket
+            && (endpoint == other.endpoint
+                || (try? S3Endpoint(parsing: endpoint) == S3Endpoint(parsing: other.endpoint)) == true)
     }
 
     /// Whether what a check found for one of the two holds for the other.

@@ -73,14 +73,29 @@ struct GatewayRemoveCommand: AsyncParsableCommand {
     @OptionGroup var options: ProviderOptions
 
     func run() async throws {
-        let (answer, repositories) = try await Administration.with(options.folder) { admin in
-            (try await admin.perform(GatewayRemove(gateway: gateway)), try await admin.perform(RepositoryList()))
-        }
-        let naming = repositories.filter { $0.settings.gatewayServers.contains(gateway) }.map(\.name)
-        var text = "Removed gateway \(gateway)."
-        if !naming.isEmpty {
-            text +=
-                "\nThese repositories still name it: \(naming.joined(separator: ", ")) (repository update --gateway-server)."
+        let (answer, text) = try await Administration.with(options.folder) { admin in
+            let record = try await admin.perform(GatewayList()).first { $0.name == gateway || $0.id.text == gateway }
+            let answer = try await admin.perform(GatewayRemove(gateway: gateway))
+            let name = record?.name ?? gateway
+            let repositories = try await admin.perform(RepositoryList())
+                .filter { $0.settings.gatewayServers.contains(name) }.map(\.name)
+            let tenants = try await admin.perform(TenantList()).filter { $0.settings.gateways.contains(name) }.map(
+                \.name
+            )
+            var lines = ["Removed gateway \(name)."]
+            if !repositories.isEmpty {
+                lines.append(
+                    "These repositories still name it: \(repositories.joined(separator: ", ")) "
+                        + "(repository update --gateway-server)."
+                )
+            }
+            if !tenants.isEmpty {
+                lines.append(
+                    "These tenants may still use no other than it and those named beside it: "
+                        + "\(tenants.joined(separator: ", ")) (tenant update --gateway)."
+                )
+            }
+            return (answer, lines.joined(separator: "\n"))
         }
         try Output.show(answer, options, text)
     }

@@ -1,5 +1,4 @@
 public import HawserFormat
-import Synchronization
 
 /// Keeps the average of uploaded and downloaded bytes below a limit, which can be changed while requests wait.
 ///
@@ -93,58 +92,5 @@ public final class ThrottledStore: ObjectStore {
 
     public func delete(_ keys: [ObjectKey]) async throws {
         try await base.delete(keys)
-    }
-}
-
-/// One direction of a `ThrottledStore`.
-private final class Throttle: Sendable {
-    // A pause is cut into pieces of this length, so that a new limit takes effect soon.
-    private static let longestPause = Duration.milliseconds(250)
-
-    private let stopwatch: Stopwatch
-    private let bucket: Mutex<TokenBucket>
-
-    init(rate: Int?, clock: any Clock<Duration>) {
-        stopwatch = Stopwatch(clock)
-        bucket = Mutex(TokenBucket(rate: rate, now: .zero))
-    }
-
-    var rate: Int? { bucket.withLock { $0.rate } }
-
-    func setRate(_ rate: Int?) {
-        let now = stopwatch.elapsed()
-        bucket.withLock { $0.setRate(rate, now: now) }
-    }
-
-    @discardableResult
-    func charge(_ bytes: Int) -> TokenBucket.Ticket {
-        let now = stopwatch.elapsed()
-        return bucket.withLock { $0.charge(bytes, now: now) }
-    }
-
-    /// Charges the bytes and returns when a request for them may begin.
-    ///
-    /// - Parameter refresh: called before each look at the rate.
-    func admit(_ bytes: Int, _ refresh: () -> Void) async throws {
-        refresh()
-        let ticket = charge(bytes)
-        while let delay = delay(ticket) {
-            do {
-                try await stopwatch.sleep(min(delay, Self.longestPause))
-                refresh()
-            } catch {
-                refund(bytes)
-                throw error
-            }
-        }
-    }
-
-    func refund(_ bytes: Int) {
-        bucket.withLock { $0.refund(bytes) }
-    }
-
-    private func delay(_ ticket: TokenBucket.Ticket) -> Duration? {
-        let now = stopwatch.elapsed()
-        return bucket.withLock { $0.delay(ticket, now: now) }
     }
 }

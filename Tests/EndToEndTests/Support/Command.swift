@@ -94,13 +94,17 @@ final class RunningCommand: Sendable {
         var errors: String
     }
 
+    /// What is in the standard error up to now.
+    func errors() throws -> String {
+        String(decoding: try Data(contentsOf: streams.url.appending(path: "errors")), as: UTF8.self)
+    }
+
     /// Waits until the standard error has this text.
     func waitForErrors(_ text: String) async throws {
         while true {
             // It may say it with its last breath.
             let hasEnded = kill(processIdentifier, 0) != 0
-            let data = try Data(contentsOf: streams.url.appending(path: "errors"))
-            let errors = String(decoding: data, as: UTF8.self)
+            let errors = try errors()
             if errors.contains(text) { return }
             if hasEnded { throw NeverSaid(text: text, errors: errors) }
             try await Task.sleep(for: .milliseconds(10))

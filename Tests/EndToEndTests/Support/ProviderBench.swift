@@ -13,12 +13,17 @@ struct ProviderBench {
     let serverPort: UInt16
     let gatewayPort: UInt16
     let gatewayServerPort: UInt16
+    /// Of another relay, and of the gateway server `gs2`.
+    let spareGatewayPort: UInt16
+    let spareGatewayServerPort: UInt16
 
     init() throws {
         directory = try TemporaryDirectory()
         serverPort = try Self.freePort()
         gatewayPort = try Self.freePort()
         gatewayServerPort = try Self.freePort()
+        spareGatewayPort = try Self.freePort()
+        spareGatewayServerPort = try Self.freePort()
         try route(control: serverPort, gatewayServer: gatewayServerPort)
     }
 
@@ -30,6 +35,8 @@ struct ProviderBench {
                 backends: ["127.0.0.1:\(control)"]
               - names: [gs1.backup.example]
                 backends: ["127.0.0.1:\(gatewayServer)"]
+              - names: [gs2.backup.example]
+                backends: ["127.0.0.1:\(spareGatewayServerPort)"]
             """
         try Data(routes.utf8).write(to: directory.url.appending(path: "routes.yaml"))
     }
@@ -61,10 +68,11 @@ struct ProviderBench {
         )
     }
 
-    func startGateway(_ options: [String] = []) throws -> RunningCommand {
-        try RunningCommand(
+    func startGateway(_ options: [String] = [], port: UInt16? = nil) throws -> RunningCommand {
+        let address = "127.0.0.1:\(port ?? gatewayPort)"
+        return try RunningCommand(
             HawserBinary.path("hawser-gateway"),
-            ["relay", "--routes", directory.path + "/routes.yaml", "--listen", "127.0.0.1:\(gatewayPort)"] + options,
+            ["relay", "--routes", directory.path + "/routes.yaml", "--listen", address] + options,
             environment: environment
         )
     }
@@ -79,12 +87,13 @@ struct ProviderBench {
         ).result()
     }
 
-    func startGatewayServer() throws -> RunningCommand {
+    /// It says which movers it runs.
+    func startGatewayServer(_ name: String = "gs1", port: UInt16? = nil) throws -> RunningCommand {
         try RunningCommand(
             HawserBinary.path("hawser-gateway"),
             [
-                "serve", "--data", directory.path + "/gs1", "--listen", "127.0.0.1:\(gatewayServerPort)", "--relay",
-                "127.0.0.1", "--memory", "64M",
+                "serve", "--data", directory.path + "/" + name, "--listen", "127.0.0.1:\(port ?? gatewayServerPort)",
+                "--relay", "127.0.0.1", "--memory", "64M", "--log-level", "info",
             ],
             environment: environment
         )

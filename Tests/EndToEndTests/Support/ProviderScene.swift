@@ -15,10 +15,12 @@ final class ProviderScene: Sendable {
     }
 
     /// The provider's processes.
-    enum Role: CaseIterable {
+    enum Role {
         case server, relay
         /// The gateway server `gs1`.
         case mover
+        /// Another relay `g2`, and the gateway server `gs2`.
+        case spareRelay, spareMover
     }
 
     let system: ProviderBench
@@ -50,13 +52,17 @@ final class ProviderScene: Sendable {
     ///
     /// - Parameters:
     ///   - access: options of `storage add`.
+    ///   - kind: of the storage.
     ///   - hasGatewayServer: whether there is `gs1`.
+    ///   - spare: what there is two of.
     ///   - configuration: of the test server.
     ///   - knowsLocalhost: whether tenants know the storage as `localhost`, so that what comes from them can be told from
     ///     what comes from the provider's servers.
     static func run(
         _ access: [String],
+        kind: String = "compatible",
         hasGatewayServer: Bool = false,
+        spare: Role? = nil,
         configuration: S3TestServer.Configuration = .init(),
         knowsLocalhost: Bool = false,
         _ body: (ProviderScene) async throws -> Void
@@ -70,14 +76,24 @@ final class ProviderScene: Sendable {
                 accessKeyID: user.accessKeyID,
                 secret: user.secretAccessKey
             )
-            try await run(at: storage, access, hasGatewayServer: hasGatewayServer, testServer: server, body)
+            try await run(
+                at: storage,
+                access,
+                kind: kind,
+                hasGatewayServer: hasGatewayServer,
+                spare: spare,
+                testServer: server,
+                body
+            )
         }
     }
 
     static func run(
         at storage: Storage,
         _ access: [String],
+        kind: String = "compatible",
         hasGatewayServer: Bool = false,
+        spare: Role? = nil,
         testServer: S3TestServer? = nil,
         _ body: (ProviderScene) async throws -> Void
     ) async throws {
@@ -90,13 +106,16 @@ final class ProviderScene: Sendable {
         try await system.provider("init", "--domain", "backup.example")
         try await system.provider(
             arguments: [
-                "storage", "add", "main", "--kind", "compatible", "--endpoint", storage.endpoint, "--bucket",
-                storage.bucket, "--access-key", storage.accessKeyID, "--secret-file", "-",
+                "storage", "add", "main", "--kind", kind, "--addressing", "path", "--endpoint", storage.endpoint,
+                "--bucket", storage.bucket, "--access-key", storage.accessKeyID, "--secret-file", "-",
             ] + access,
             input: Data("\(storage.secret)\n".utf8)
         )
-        let relay = "127.0.0.1:\(system.gatewayPort)"
-        try await system.provider("gateway", "add", "g1", "--kind", "relay", "--address", relay)
+        var relays = ["g1": system.gatewayPort]
+        if spare == .spareRelay { relays["g2"] = system.spareGatewayPort }
+        for (name, port) in relays {
+            try await system.provider("gateway", "add", name, "--kind", "relay", "--address", "127.0.0.1:\(port)")
+        }
         try await system.provider("tenant", "add", "acme")
         try await system.provider("quota", "set", "acme", "main", "500M")
         let scene = ProviderScene(system, tenant, testServer, secret: storage.secret)
@@ -104,7 +123,9 @@ final class ProviderScene: Sendable {
         do {
             try await scene.start(.server)
             try await scene.start(.relay)
+            if spare == .spareRelay { try await scene.start(.spareRelay) }
             if hasGatewayServer { try await scene.joinGatewayServer() }
+            if spare == .spareMover { try await scene.joinGatewayServer(.spareMover) }
             let code = try await system.provider("tenant", "join-code", "acme", "--json")
             let join = try #require(code.objects.first?["joinString"] as? String, "\(code)")
             try await tenant.hawser("login", join, "--name", "office", "--device", "laptop").expect(0)
@@ -120,13 +141,14 @@ final class ProviderScene: Sendable {
         }
     }
 
-    func joinGatewayServer() async throws {
-        let address = "127.0.0.1:\(system.gatewayServerPort)"
+    func joinGatewayServer(_ role: Role = .mover) async throws {
+        let (name, port) =
+            role == .spareMover ? ("gs2", system.spareGatewayServerPort) : ("gs1", system.gatewayServerPort)
         let added = try await system.provider(
-            arguments: ["gateway", "add", "gs1", "--kind", "server", "--address", address, "--json"]
+            arguments: ["gateway", "add", name, "--kind", "server", "--address", "127.0.0.1:\(port)", "--json"]
         )
-        try await system.join(try #require(added.objects.first?["joinString"] as? String, "\(added)")).expect(0)
-        try await start(.mover)
+        try await system.join(try #require(added.objects.first?["joinString"] as? String, "\(added)"), name).expect(0)
+        try await start(role)
     }
 
     // MARK: Processes
@@ -138,12 +160,23 @@ final class ProviderScene: Sendable {
             case .server: (try system.startServer(), system.serverPort)
             case .relay: (try system.startGateway(), system.gatewayPort)
             case .mover: (try system.startGatewayServer(), system.gatewayServerPort)
+            case .spareRelay: (try system.startGateway(port: system.spareGatewayPort), system.spareGatewayPort)
+            case .spareMover:
+                (
+                    try system.startGatewayServer("gs2", port: system.spareGatewayServerPort),
+                    system.spareGatewayServerPort
+                )
             }
         processes.withLock { $0[role] = process }
         try await system.wait(for: [port])
     }
 
     func processIdentifier(_ role: Role) -> pid_t? { processes.withLock { $0[role]?.processIdentifier } }
+
+    /// What one that runs has said up to now.
+    func log(_ role: Role) throws -> String {
+        try processes.withLock { $0[role] }?.errors() ?? ""
+    }
 
     /// Until it has ended.
     func end(_ role: Role, _ signal: Int32) async throws {
@@ -157,7 +190,7 @@ final class ProviderScene: Sendable {
     @discardableResult
     func endAll() async throws -> [CommandResult] {
         // In an order in which each can say goodbye to the next.
-        for role in [Role.mover, .server, .relay] { try await end(role, SIGTERM) }
+        for role in [Role.mover, .spareMover, .server, .relay, .spareRelay] { try await end(role, SIGTERM) }
         return ended.withLock { $0 }
     }
 

@@ -39,6 +39,12 @@ struct Workbench: Sendable {
         return environment.merging(variables) { $1 }
     }
 
+    /// Puts a file into the source that nothing makes smaller.
+    func write(_ name: String, bytes count: Int) throws {
+        var generator = SeededGenerator(seed: name.utf8.reduce(TestScale.seed) { $0 &* 31 &+ UInt64($1) })
+        try Data(generator.bytes(count)).write(to: URL(filePath: source + "/" + name))
+    }
+
     func start(
         _ arguments: [String],
         changing changes: [String: String] = [:],

@@ -41,4 +41,27 @@ struct GuardedBodyTests {
             )
         }
     }
+    @Test(
+        "is refused when it has another length than announced, with its end kept back",
+        arguments: [1, 40_000, 65_536, 300_000],
+        [2, 65_537, 250_000]
+    )
+    func otherLength(size: Int, length: Int) async throws {
+        let bytes = (0..<length).map { UInt8(truncatingIfNeeded: $0 &* 31 >> 3) }
+        for (announced, word) in [(length + 1, "shorter"), (length - 1, "longer")] {
+            // Only the length is wrong.
+            let sha256 = ObjectName(hashOf: Array(bytes.prefix(announced)))
+            let body = GuardedBody(base: pieces(bytes, of: size), length: announced, sha256: sha256) { _ in }
+            var passed = 0
+            var error: HawserError?
+            do {
+                for try await piece in body { passed += piece.readableBytes }
+            } catch let found as HawserError {
+                error = found
+            }
+            #expect(error?.code == .invalidArgument && error?.message.contains(word) == true)
+            #expect(body.verdict.error?.message == error?.message && !body.verdict.isWhole)
+            #expect(passed <= max(0, min(announced, length) - GuardedBody<AsyncStream<ByteBuffer>>.heldBack))
+        }
+    }
 }

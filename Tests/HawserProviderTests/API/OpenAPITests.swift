@@ -172,7 +172,7 @@ import Yams
             "MoverStorageAnswer": [MoverStorageAnswer(storage: storage, folder: "", credentials: sealed)],
             "MoverEvent": [
                 MoverEvent.movers([mover]), MoverEvent.start(mover), MoverEvent.stop(id), MoverEvent.returnUnused(id),
-                MoverEvent.routes([]),
+                MoverEvent.routes([]), MoverEvent.gateways([]),
                 MoverEvent.heartbeat, MoverEvent.reconnect(after: 1),
             ],
             "NonceAnswer": [NonceAnswer(nonce: Data(), expiresIn: 1)],

@@ -54,12 +54,13 @@ struct GatewayBench: Sendable {
         get async throws { try #require(try await CertificateStorage(provider.database).load()).authorities }
     }
 
-    func join(_ client: TestClient) async throws -> GatewayMembership {
-        let code = try await provider.database.addJoinCode(.gateway(gateway))
+    /// - Parameter gateway: The way to the provider's server; without one it is asked itself.
+    func join(_ client: TestClient, through gateway: GatewayAddress? = nil) async throws -> GatewayMembership {
+        let code = try await provider.database.addJoinCode(.gateway(self.gateway))
         provider.log.addSecret(code)
         let join = JoinString(
             domain: ServedProvider.domain,
-            gateways: [try #require(GatewayAddress("127.0.0.1:\(client.port)"))],
+            gateways: [try gateway ?? #require(GatewayAddress("127.0.0.1:\(client.port)"))],
             tenant: "gs1",
             authorities: try await authorities,
             code: code
@@ -165,6 +166,10 @@ struct GatewayBench: Sendable {
         get async throws {
             try await provider.database.quota(tenant: provider.tenant, subtenant: nil, repository: repository)
         }
+    }
+
+    func stored(_ key: ObjectKey, _ grant: Grant) async throws -> [UInt8]? {
+        try await storage.object(grant.folder + key.path, in: "hawser")
     }
 
     var storedKeys: [String] { storage.keys(in: "hawser", prefix: "") ?? [] }

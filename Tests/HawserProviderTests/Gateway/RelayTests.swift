@@ -107,4 +107,41 @@ struct RelayTests {
             }
         }
     }
+    @Test("are named to a tenant that is limited to some by these alone, when it signs in and in its join string")
+    func pools() async throws {
+        try await withProviderFolder { provider in
+            try await provider.withServer {
+                $0.folder = provider.folder
+            } _: { client in
+                try await AdminClient.withClient(socket: provider.folder.adminSocket) { admin in
+                    for name in ["g1", "g2"] {
+                        let relay = GatewayAdd(name: name, kind: .relay, address: "\(name).example:6180")
+                        provider.log.addSecret(try await admin.perform(relay).code)
+                    }
+                    let limited = TenantAdd(name: "limited", settings: TenantSettings(gateways: ["g1"]))
+                    let machines = [
+                        "limited": try await client.register(tenant: try await admin.perform(limited).id),
+                        "acme": try await client.register(),
+                    ]
+                    func expect(_ tenant: String, _ names: [String]) async throws {
+                        let wanted = names.map { "\($0).example:6180" }
+                        let machine = try #require(machines[tenant])
+                        #expect(try await client.signIn(machine).gateways.sorted() == wanted)
+                        let answer = try await admin.perform(TenantJoinCode(tenant: tenant))
+                        provider.log.addSecret(answer.code)
+                        let join = try JoinString(parsing: try #require(answer.joinString))
+                        #expect(join.gateways.map(\.description).sorted() == wanted)
+                    }
+                    try await expect("limited", ["g1"])
+                    try await expect("acme", ["g1", "g2"])
+                    var update = TenantUpdate(tenant: "limited")
+                    for names in [["g2"], []] {
+                        update.gateways = names
+                        _ = try await admin.perform(update)
+                        try await expect("limited", names.isEmpty ? ["g1", "g2"] : names)
+                    }
+                }
+            }
+        }
+    }
 }

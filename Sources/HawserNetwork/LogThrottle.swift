@@ -1,7 +1,7 @@
-import NIOCore
+package import NIOCore
 
 /// Lets the first few events of a kind through in each window and counts the others. Pure: the time is given.
-struct LogThrottle<Kind: Hashable & Sendable>: Sendable {
+package struct LogThrottle<Kind: Hashable & Sendable>: Sendable {
     private struct Window {
         var end: NIODeadline
         var passed = 0
@@ -13,13 +13,13 @@ struct LogThrottle<Kind: Hashable & Sendable>: Sendable {
     /// One for each kind; kinds are few.
     private var windows: [Kind: Window] = [:]
 
-    init(burst: Int, every length: TimeAmount) {
+    package init(burst: Int, every length: TimeAmount) {
         self.burst = burst
         self.length = length
     }
 
     /// How many were suppressed since the last one that passed; `nil` to suppress this one.
-    mutating func pass(_ kind: Kind, now: NIODeadline) -> Int? {
+    package mutating func pass(_ kind: Kind, now: NIODeadline) -> Int? {
         var window = windows[kind] ?? Window(end: now + length)
         defer { windows[kind] = window }
         if now >= window.end {

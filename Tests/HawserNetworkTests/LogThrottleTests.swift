@@ -1,7 +1,7 @@
 import NIOCore
 import Testing
 
-@testable import HawserGateway
+@testable import HawserNetwork
 
 struct LogThrottleTests {
     @Test func fewPassAndTheOthersAreCounted() {
