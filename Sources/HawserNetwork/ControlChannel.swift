@@ -71,7 +71,7 @@ package struct ControlChannel: ServerChildChannel {
                 ProxyProtocolHandler(relays: relays, timeLimit: TimeAmount(limits.firstHead)) { outcome, channel in
                     guard case .client(let address, _) = outcome, let client = IPAddress(address) else {
                         // Who leaves before the relay has said anything was not refused.
-                        if outcome != .refused("ended") { onRefused(.relay) }
+                        if outcome != .ended { onRefused(.relay) }
                         logger.debug("Connection refused", metadata: ["error": "\(outcome)"])
                         return
                     }

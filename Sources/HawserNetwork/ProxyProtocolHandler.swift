@@ -24,6 +24,8 @@ public final class ProxyProtocolHandler: ChannelInboundHandler, RemovableChannel
         case client(SocketAddress, relay: SocketAddress?)
         /// The connection is being closed. A short and stable reason, fit for a metrics label.
         case refused(String)
+        /// The other side has left before its header was whole.
+        case ended
     }
 
     private enum State {
@@ -86,12 +88,15 @@ public final class ProxyProtocolHandler: ChannelInboundHandler, RemovableChannel
     }
 
     public func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        if case .waiting = state, event as? ChannelEvent == .inputClosed { refuse("ended", context) }
+        if case .waiting = state, event as? ChannelEvent == .inputClosed {
+            finish(.ended, context)
+            context.close(promise: nil)
+        }
         context.fireUserInboundEventTriggered(event)
     }
 
     public func channelInactive(context: ChannelHandlerContext) {
-        if case .waiting = state { finish(.refused("ended"), context) }
+        if case .waiting = state { finish(.ended, context) }
         context.fireChannelInactive()
     }
 

@@ -4,7 +4,7 @@ import HawserTesting
 import Testing
 
 /// What is killed in the middle of a run and does not come back. The middle is where the storage holds a request.
-@Suite("Lost for good in the middle")
+@Suite("Lost for good in the middle", .serialized, .timeLimit(.minutes(15)))
 struct LossTests {
     private static let size = 2 << 20
 
@@ -115,7 +115,7 @@ struct LossTests {
     func backup(_ mode: ProviderScene.Mode) async throws {
         try await ProviderScene.withRepository(mode) { scene in
             let tenant = scene.tenant
-            let size = 64 << 20
+            let size = 80 << 20
             try tenant.write("file", bytes: size)
             // Packs have 12 MiB then, and there are three buffers, which are free again when a pack is stored and noted: when
             // the sixth comes, at least three are.

@@ -3,7 +3,7 @@ import HawserTestServer
 import Testing
 
 /// From the tenant's command to the storage and back, by each way that a provider can grant.
-@Suite("Backups at a provider")
+@Suite("Backups at a provider", .timeLimit(.minutes(15)))
 struct ProviderDataTests {
     @Test(
         "Direct: the storage's own key, temporary credentials, presigned requests",
@@ -147,7 +147,8 @@ struct ProviderDataTests {
             try await scene.tenant.restore("latest", to: "later").expect(0)
             try await TreeComparison.expectEqual(scene.tenant.source, scene.tenant.restored("later"))
             expect(scene, goesBy: ProviderScene.providerHost)
-            try await scene.expectExactLedger()
+            // With a ticket that is still good, a snapshot that was forgotten could be stored once more.
+            try await scene.expectExactLedger(hasOpenTickets: kind == "google")
         }
     }
 

@@ -5,7 +5,7 @@ import Testing
 
 /// The way to the storage changes, or ends, inside a run. The middle of a run is where the storage has got a request and
 /// holds it.
-@Suite("The way to the storage, inside a run", .serialized)
+@Suite("The way to the storage, inside a run", .serialized, .timeLimit(.minutes(15)))
 struct WayTests {
     private static let temporary = ["--access", "sts", "--sts-role", "arn:aws:iam::1:role/tenants"]
     private static let (provider, tenant) = (ProviderScene.providerHost, ProviderScene.tenantHost)

@@ -134,11 +134,18 @@ extension GatewayStore {
             return HawserError(.notSignedIn, "The gateway server does not know the token (any more).")
         case .forbidden:
             return HawserError(.accessDenied, "The gateway server refuses this.")
+        case .tooManyRequests:
+            return HawserError(
+                .tooManyRequests,
+                "The gateway server has more requests than places.",
+                isRetryable: true,
+                retryAfter: retryAfter.map { Duration(saidSeconds: $0) }
+            )
         default:
             return HawserError(
                 .unavailable,
                 "The gateway server could not look (HTTP \(answer.status.code)).",
-                isRetryable: answer.status.code >= 500 || answer.status == .tooManyRequests,
+                isRetryable: answer.status.code >= 500,
                 retryAfter: retryAfter.map { Duration(saidSeconds: $0) }
             )
         }

@@ -59,6 +59,14 @@ final class FairSlots: Sendable {
             return waiter
         }
 
+        /// Makes room for one more that waits: the newest of the tenant with the most, when that has more than `tenant`.
+        mutating func evict(for tenant: ControlID) -> Waiter? {
+            let count = waiting[tenant, default: []].count
+            guard let (most, queue) = waiting.max(by: { $0.value.count < $1.value.count }), queue.count > count + 1
+            else { return nil }
+            return remove(most, at: queue.count - 1)
+        }
+
         /// Who goes on, now that there may be room.
         mutating func next() -> Waiter? {
             guard used < total else { return nil }
@@ -78,63 +86,76 @@ final class FairSlots: Sendable {
 
     // Before the tenant's own patience ends (60 s): an answer spares it to wonder whether anybody is there.
     private static let longestWait = TimeAmount.seconds(45)
-    let total: Int
-    /// That wait, of all tenants together: eight for each place. One holds a tenth of what a running request does.
-    private let mostWaiting: Int
-    private let state: Mutex<State>
-
-    init(total: Int) {
-        self.total = total
-        mostWaiting = max(128, total * 8)
-        state = Mutex(State(total: total))
-    }
-
-    var used: Int { state.withLock { $0.used } }
-    var waiting: Int { state.withLock { $0.waitingCount } }
-
-    func withSlot<Result>(of mover: Mover, _ body: () async throws -> Result) async throws -> Result {
-        try await take(mover.tenant, mover.repository)
-        defer { give(mover.tenant, mover.repository) }
-        return try await body()
-    }
-
-    /// - Throws: `tooManyRequests` when too many wait already, or it has waited too long.
-    func take(_ tenant: ControlID, _ repository: ControlID, now: NIODeadline = .now()) async throws {
-        let number = state.withLock { state in
-            state.number += 1
-            return state.number
-        }
-        try await withTaskCancellationHandler {
-            try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
-                let answer: Result<Void, any Error>? = state.withLock { state in
-                    if state.hasRoom(tenant, repository) {
-                        state.take(tenant, repository)
-                        return .success(())
-                    }
-                    guard state.waitingCount < mostWaiting,
-                        state.waiting[tenant, default: []].count < mostWaiting / 4
-                    else { return .failure(Self.crowded) }
-                    state.add(
-                        Waiter(number: number, repository: repository, since: now, continuation: continuation),
-                        of: tenant
-                    )
-                    return nil
-                }
-                if let answer { continuation.resume(with: answer) }
-                // It may have been cancelled before it waited.
-                if answer == nil, Task.isCancelled { cancel(tenant, number) }
-            }
-        } onCancel: {
-            cancel(tenant, number)
-        }
-    }
-
     private static let crowded = HawserError(
         .tooManyRequests,
         "The gateway server has more requests than places. Wait a moment.",
         isRetryable: true,
         retryAfter: .seconds(1)
     )
+
+    /// How many requests of all tenants together may wait: eight for each place. One holds a tenth of what a running one does.
+    private let mostWaiting: Int
+    private let state: Mutex<State>
+
+    init(total: Int) {
+        mostWaiting = max(128, total * 8)
+        state = Mutex(State(total: total))
+    }
+
+    var total: Int { state.withLock { $0.total } }
+    var used: Int { state.withLock { $0.used } }
+    var waiting: Int { state.withLock { $0.waitingCount } }
+
+    /// - Parameter channel: of who asks; whose connection is closed waits no more.
+    func withSlot<Result>(
+        of mover: Mover,
+        _ channel: any Channel,
+        _ body: () async throws -> Result
+    ) async throws -> Result {
+        try await take(mover.tenant, in: mover.repository, channel)
+        defer { give(mover.tenant, in: mover.repository) }
+        return try await body()
+    }
+
+    /// - Throws: `tooManyRequests` when too many wait already, or it has waited too long.
+    func take(
+        _ tenant: ControlID,
+        in repository: ControlID,
+        _ channel: (any Channel)? = nil,
+        now: NIODeadline = .now()
+    ) async throws {
+        let number = state.withLock { state in
+            state.number += 1
+            return state.number
+        }
+        try await withTaskCancellationHandler {
+            try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
+                let (answer, evicted): (Result<Void, any Error>?, Waiter?) = state.withLock { state in
+                    if state.hasRoom(tenant, repository) {
+                        state.take(tenant, repository)
+                        return (.success(()), nil)
+                    }
+                    var evicted: Waiter?
+                    if state.waitingCount >= mostWaiting {
+                        evicted = state.evict(for: tenant)
+                        if evicted == nil { return (.failure(Self.crowded), nil) }
+                    }
+                    state.add(
+                        Waiter(number: number, repository: repository, since: now, continuation: continuation),
+                        of: tenant
+                    )
+                    return (nil, evicted)
+                }
+                evicted?.continuation.resume(throwing: Self.crowded)
+                if let answer { return continuation.resume(with: answer) }
+                // It may have been cancelled before it waited.
+                if Task.isCancelled { cancel(tenant, number) }
+                channel?.closeFuture.whenComplete { _ in self.cancel(tenant, number) }
+            }
+        } onCancel: {
+            cancel(tenant, number)
+        }
+    }
 
     private func cancel(_ tenant: ControlID, _ number: Int) {
         let waiter = state.withLock { state -> Waiter? in
@@ -159,7 +180,7 @@ final class FairSlots: Sendable {
         for waiter in late { waiter.continuation.resume(throwing: Self.crowded) }
     }
 
-    func give(_ tenant: ControlID, _ repository: ControlID) {
+    func give(_ tenant: ControlID, in repository: ControlID) {
         let next = state.withLock { state in
             state.give(tenant, repository)
             // It may have held up two: one of the tenant, one of the repository.

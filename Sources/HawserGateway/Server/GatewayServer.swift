@@ -89,6 +89,14 @@ public final class GatewayServer: Service {
                 await self.keepHouse()
                 return nil
             }
+            // Apart: it waits for the provider's server.
+            group.addTask {
+                while !Task.isCancelled {
+                    try? await Task.sleep(for: Self.tick)
+                    await self.movers.tend()
+                }
+                return nil
+            }
             group.addTask {
                 // Before the first certificate there is nothing to show.
                 await cancelWhenGracefulShutdown { for await _ in ready { break } }
@@ -118,7 +126,14 @@ public final class GatewayServer: Service {
     }
 
     private func serve(_ first: NIOSSLContext) async throws {
-        let service = GatewayService(movers: movers, link: link, slots: slots, metrics: metrics, logger: logger)
+        let service = GatewayService(
+            movers: movers,
+            link: link,
+            slots: slots,
+            metrics: metrics,
+            logger: logger,
+            failures: ThrottledLog(logger)
+        )
         let server = Server(
             childChannelSetup: ControlChannel(
                 limits: configuration.limits,
@@ -186,7 +201,6 @@ public final class GatewayServer: Service {
         while !Task.isCancelled {
             try? await Task.sleep(for: Self.tick)
             slots.expire()
-            await movers.tend()
             metrics.record(
                 movers: movers.count,
                 running: slots.used,

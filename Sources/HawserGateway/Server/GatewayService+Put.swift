@@ -33,7 +33,7 @@ extension GatewayService {
         guard link.isConnected else {
             throw HawserError(.unavailable, "The provider's server can't be reached.", isRetryable: true)
         }
-        return try await slots.withSlot(of: mover.order) {
+        return try await slots.withSlot(of: mover.order, connection.channel) {
             let watch = ClientWatch()
             let watching = watch.start(connection.channel)
             defer { watching.cancel() }
@@ -103,6 +103,8 @@ extension GatewayService {
                     guard await pieces.send(piece) else { break }
                     watch.begin()
                 }
+                // What takes time now is the storage.
+                watch.end(0)
                 pieces.end()
             } catch {
                 pieces.end(error)

@@ -22,22 +22,8 @@ struct GatewayService: Sendable {
     let slots: FairSlots
     let metrics: GatewayServerMetrics
     let logger: Logger
-    private let failures: ThrottledLog<String>
-
-    init(
-        movers: Movers,
-        link: ProviderLink,
-        slots: FairSlots,
-        metrics: GatewayServerMetrics,
-        logger: Logger
-    ) {
-        self.movers = movers
-        self.link = link
-        self.slots = slots
-        self.metrics = metrics
-        self.logger = logger
-        failures = ThrottledLog(logger)
-    }
+    /// By operation.
+    let failures: ThrottledLog<String>
 
     // After a refused upload, its client has so long to read why; the rest of its body is thrown away meanwhile.
     private static let patience = TimeAmount.seconds(15)
@@ -69,8 +55,8 @@ struct GatewayService: Sendable {
             mover.count(requests: 1)
             switch route {
             case .put(let key): return try await put(key, mover, request, connection)
-            case .head(let key): return try await head(key, mover)
-            case .list(let query): return try await list(query, mover)
+            case .head(let key): return try await head(key, mover, connection.channel)
+            case .list(let query): return try await list(query, mover, connection.channel)
             case .get, .unknown:
                 throw HawserError(.invalidArgument, "There is no such path: keys are of the format's grammar.")
             }
@@ -117,8 +103,8 @@ struct GatewayService: Sendable {
 
     // MARK: Reading
 
-    private func head(_ key: ObjectKey, _ mover: TargetMover) async throws -> GatewayAnswer {
-        let found = try await slots.withSlot(of: mover.order) { try await mover.store().head(key) }
+    private func head(_ key: ObjectKey, _ mover: TargetMover, _ channel: any Channel) async throws -> GatewayAnswer {
+        let found = try await slots.withSlot(of: mover.order, channel) { try await mover.store().head(key) }
         guard let found else { throw HawserError(.notFound, "There is no such object.") }
         var answer = GatewayAnswer(.ok)
         answer.hasBody = false
@@ -129,8 +115,12 @@ struct GatewayService: Sendable {
         return answer
     }
 
-    private func list(_ query: GatewayRoute.Query, _ mover: TargetMover) async throws -> GatewayAnswer {
-        let objects = try await slots.withSlot(of: mover.order) {
+    private func list(
+        _ query: GatewayRoute.Query,
+        _ mover: TargetMover,
+        _ channel: any Channel
+    ) async throws -> GatewayAnswer {
+        let objects = try await slots.withSlot(of: mover.order, channel) {
             try await mover.store().list(prefix: query.prefix, after: query.after, limit: query.limit)
         }
         return try GatewayAnswer(
@@ -154,13 +144,13 @@ struct GatewayService: Sendable {
         do {
             mover = try self.mover(request)
             mover.count(requests: 1)
-            try await slots.take(mover.order.tenant, mover.order.repository)
+            try await slots.take(mover.order.tenant, in: mover.order.repository, connection.channel)
         } catch {
             let answer = GatewayAnswer(problem(error, route))
             metrics.answered(route, answer.status)
             return try await answer.write(writer)
         }
-        defer { slots.give(mover.order.tenant, mover.order.repository) }
+        defer { slots.give(mover.order.tenant, in: mover.order.repository) }
         var head = HTTPResponse(status: .ok)
         let download: S3Download
         do {
@@ -191,6 +181,7 @@ struct GatewayService: Sendable {
             metrics.sent(piece.readableBytes)
             mover.count(egress: piece.readableBytes)
         }
+        watch.begin()
         try await body.finish(nil)
     }
 }

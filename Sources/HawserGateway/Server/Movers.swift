@@ -76,6 +76,7 @@ final class Movers: Sendable {
 
     private func start(_ order: Mover) {
         let isNew = state.withLock { state in
+            // At a rate of 0 nothing would ever pass.
             let rate = order.bandwidth.map { max(1, $0) }
             let throttle = state.throttles[order.tenant] ?? Throttle(rate: rate)
             throttle.setRate(rate)

@@ -6,7 +6,7 @@ import Synchronization
 struct Patience {
     // A client on a slower line gives its place to others.
     private static let slowest = 8 << 10
-    static let most = TimeAmount.seconds(60)
+    private static let most = TimeAmount.seconds(60)
 
     private var left = Patience.most
     private var since: NIODeadline?

@@ -88,7 +88,12 @@ final class ProviderLink: Sendable {
             let index = (first + offset) % transports.count
             do {
                 let answer = try await transports[index].call(request, as: Answer.self)
-                state.withLock { $0.current = index }
+                state.withLock { state in
+                    // The list may be another one by now.
+                    if let place = state.transports.firstIndex(where: { $0 === transports[index] }) {
+                        state.current = place
+                    }
+                }
                 return answer
             } catch let error as HawserError where error.code == .unavailable && error.isRetryable {
                 failure = error
@@ -113,24 +118,24 @@ final class ProviderLink: Sendable {
 
     /// Authorities and cloud gateways are told over a connection that a known authority vouches for.
     private func adopt(_ change: (inout GatewayMembership) -> Void) {
-        let old = state.withLock { $0.membership }
-        var membership = old
-        change(&membership)
-        guard !membership.authorities.isEmpty,
-            membership.authorities != old.authorities || membership.told != old.told
-        else { return }
         do {
-            let transports = try Self.transports(membership)
-            state.withLock { state in
-                state.membership = membership
-                state.transports = transports
-                state.current = min(state.current, max(0, transports.count - 1))
+            let changed: GatewayMembership? = try state.withLock { state in
+                var new = state.membership
+                change(&new)
+                guard !new.authorities.isEmpty else { return nil }
+                let isSame = new.authorities == state.membership.authorities && new.ways == state.membership.ways
+                state.membership = new
+                guard !isSame else { return nil }
+                state.transports = try Self.transports(new)
+                state.current = 0
+                return new
             }
+            guard let changed else { return }
             logger.notice(
                 "The ways to the provider's server have changed",
-                metadata: ["gateways": "\(transports.count)", "authorities": "\(membership.authorities.count)"]
+                metadata: ["gateways": "\(changed.ways.count)", "authorities": "\(changed.authorities.count)"]
             )
-            if let folder { try membership.save(folder) }
+            if let folder { try changed.save(folder) }
         } catch {
             logger.error("The ways to the provider's server can't be kept", metadata: ["error": "\(error)"])
         }

@@ -35,15 +35,15 @@ final class TargetMover: Sendable {
         opened = Task { try await Self.openPatiently(order, link, clients, logger) }
     }
 
-    /// A provider's server that was started anew knows no mover of before. That must not reach the tenant as "no such
-    /// object": it needs a new grant.
+    /// A provider's server that was started anew knows no mover of before, and one that has removed this gateway server
+    /// knows none of it. That must not reach the tenant as "no such object": it needs another grant.
     private static func ask<Answer: Decodable & Sendable>(
         _ link: ProviderLink,
         _ request: ControlRequest
     ) async throws -> Answer {
         do {
             return try await link.call(request)
-        } catch let error as HawserError where error.code == .notFound {
+        } catch let error as HawserError where [.notFound, .notSignedIn].contains(error.code) {
             throw HawserError.unknownToken
         }
     }

@@ -84,8 +84,8 @@ extension ControlService {
         let signed = GatewaySignInRequest.signedBytes(gateway: request.gateway, nonce: request.nonce, domain: domain)
         let isSigned = (key ?? Self.nobody).isValidSignature(request.signature, for: signed)
         guard let gateway, key != nil, isSigned, isFresh, nonces.use(request.nonce) else {
-            throttledLog.note(
-                "gateway",
+            refusals.note(
+                .signInGateway,
                 .notice,
                 "Sign-in of a gateway refused",
                 ["gateway": "\(request.gateway)"]

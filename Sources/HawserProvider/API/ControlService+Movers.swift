@@ -30,7 +30,7 @@ extension ControlService {
         )
         defer { gatewayHub.close(gateway, number: number) }
         // What has changed before the stream was known.
-        gatewayHub.tell(try await directory())
+        await refreshDirectory()
         logger.notice("\(isRelay ? "Cloud gateway" : "Gateway server") connected", metadata: ["gateway": "\(gateway)"])
         var head = HTTPResponse(status: .ok)
         head.headerFields[.contentType] = "application/x-ndjson"
@@ -87,12 +87,23 @@ extension ControlService {
     func refreshGateways() async {
         do {
             gatewayHub.keep(Set(try await database.gateways().filter { $0.publicKey != nil }.map(\.id)))
-            gatewayHub.tell(try await directory())
         } catch {
             logger.error("Reading the gateways failed", metadata: ["error": "\(error)"])
         }
+        await refreshDirectory()
         gatewayHub.stop { running in
             database.session(running.mover.session).map { $0.ended != nil } ?? true
+        }
+    }
+
+    /// One after the other, so that what was read later is told later.
+    private func refreshDirectory() async {
+        try? await directoryReading.withTaken {
+            do {
+                gatewayHub.tell(try await directory())
+            } catch {
+                logger.error("Reading the gateways failed", metadata: ["error": "\(error)"])
+            }
         }
     }
 

@@ -2,6 +2,7 @@ import HTTPTypes
 import HawserControl
 import HawserFormat
 import HawserNetwork
+import HawserStorage
 import HummingbirdCore
 import Logging
 import NIOCore
@@ -15,8 +16,9 @@ struct ControlService: Sendable {
     let metrics: ServerMetrics
     let storageWork: StorageWork
     let logger: Logger
-    /// What anybody can bring about.
-    let throttledLog: ThrottledLog<String>
+    /// For what clients can bring about as often as they like.
+    let refusals: ThrottledLog<ControlOperation?>
+    let directoryReading = AsyncSemaphore(total: 1)
     let nonces = Nonces()
     let issuer: CredentialIssuer
     let gatewayHub = GatewayHub()
@@ -44,7 +46,7 @@ struct ControlService: Sendable {
         self.metrics = metrics
         self.storageWork = storageWork
         self.logger = logger
-        throttledLog = ThrottledLog(logger)
+        refusals = ThrottledLog(logger)
         self.limits = limits
         issuer = storageWork.issuer
         reader = RequestReader(time: limits.body)
@@ -100,16 +102,21 @@ struct ControlService: Sendable {
                 try limit(connection)
                 throw Self.unknown(route)
             }
-            // A gateway server asks for all its tenants, from one address.
-            let knownGateway = operation.needsGateway ? try? authenticateGateway(request) : nil
-            if knownGateway == nil { try limit(connection) }
             if operation.needsGateway {
-                let gateway = try knownGateway ?? authenticateGateway(request)
+                let gateway: ControlID
+                do {
+                    gateway = try authenticateGateway(request)
+                } catch {
+                    // Only then: a gateway server asks for all its tenants, from one address.
+                    try limit(connection)
+                    throw error
+                }
                 if operation == .followMovers { return .movers(gateway) }
                 let body = try await reader.read(request, connection.channel)
                 isRead = true
                 return .answer(try await perform(operation, id, gateway: gateway, body))
             }
+            try limit(connection)
             if operation.needsSession {
                 let found = try authenticate(request)
                 session = found
@@ -138,11 +145,15 @@ struct ControlService: Sendable {
         _ connection: ControlConnection
     ) -> ControlAnswer {
         var metadata: Logger.Metadata = ["address": "\(connection.address.map { "\($0)" } ?? "")"]
-        if case .operation(let operation, _) = route { metadata["operation"] = "\(operation)" }
+        var operation: ControlOperation?
+        if case .operation(let found, _) = route {
+            operation = found
+            metadata["operation"] = "\(found)"
+        }
         if let session { metadata["session"] = "\(session.id)" }
         guard let problem = ControlProblem(answerable: error) else {
             metadata["error"] = "\(error)"
-            throttledLog.note("\(metadata["operation"] ?? "none")", .error, "Request failed", metadata)
+            refusals.note(operation, .error, "Request failed", metadata)
             return ControlAnswer(.unavailable)
         }
         metadata["code"] = "\(problem.code)"

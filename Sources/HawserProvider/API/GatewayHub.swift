@@ -24,7 +24,7 @@ final class GatewayHub: Sendable {
     }
 
     /// What gateways hear of each other.
-    struct Directory: Hashable {
+    struct Directory: Equatable {
         /// Addresses of cloud gateways.
         var gateways: [String]
         /// Gateway servers; only cloud gateways hear of them.
@@ -131,7 +131,6 @@ final class GatewayHub: Sendable {
     // MARK: Streams
 
     /// The gateway server's events, from the list of all its movers on. A newer stream ends the older.
-    ///
     func open(
         _ gateway: ControlID,
         channel: any Channel,
@@ -245,14 +244,14 @@ final class GatewayHub: Sendable {
         let running = Running(mover: mover, gateway: gateway, target: target, folder: folder, ready: continuation)
         let isOrdered = state.withLock { state in
             guard let feed = state.feeds[gateway] else { return false }
-            for old in state.running(of: mover.tenant)
-            where old.mover.session == mover.session && old.mover.repository == mover.repository
-                && old.mover.purpose == mover.purpose
-            {
-                Self.stop(old, &state)
+            let replaced = state.running(of: mover.tenant).filter {
+                $0.mover.session == mover.session && $0.mover.repository == mover.repository
+                    && $0.mover.purpose == mover.purpose
             }
             state.set(running)
+            // Before the others stop: the gateway server keeps what the tenant's rate is behind as long as a mover runs.
             feed.send(.start(mover))
+            for old in replaced { Self.stop(old, &state) }
             return true
         }
         guard isOrdered else { return false }

@@ -61,9 +61,10 @@ extension StorageSettings {
 
     /// As far as their addresses tell.
     func isSameBucket(as other: StorageSettings) -> Bool {
-        bucket == other.bucket
-            && (endpoint == other.endpoint
-                || (try? S3Endpoint(parsing: endpoint) == S3Endpoint(parsing: other.endpoint)) == true)
+        guard bucket == other.bucket else { return false }
+        // Amazon has many endpoints, and a name of a bucket once.
+        if (kind, other.kind) == (.amazon, .amazon) || endpoint == other.endpoint { return true }
+        return (try? S3Endpoint(parsing: endpoint) == S3Endpoint(parsing: other.endpoint)) ?? false
     }
 
     /// Whether what a check found for one of the two holds for the other.

@@ -38,8 +38,8 @@ extension StorageWork {
         metrics.settledTickets.increment()
     }
 
-    /// Gives back what ended sessions had set aside and did not store. Where more is stored than the ledger knows, the
-    /// whole folder is reconciled at once.
+    /// Gives back what ended sessions had set aside and did not store. Where the ledger still says something else than the
+    /// listing, the whole folder is reconciled at once.
     func reconcileEnded() async {
         await guarded("ended sessions") {
             guard try await !database.unprovenWork(limit: 1).isEmpty else { return }
@@ -95,7 +95,7 @@ extension StorageWork {
                 return stored
             }
         }
-        guard stored > (try await database.folder(place.folder.id).committed) else { return }
+        guard stored != (try await database.folder(place.folder.id).committed) else { return }
         _ = try await list(place, needsQuiet: true)
     }
 

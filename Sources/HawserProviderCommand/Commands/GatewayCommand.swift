@@ -91,8 +91,8 @@ struct GatewayRemoveCommand: AsyncParsableCommand {
             }
             if !tenants.isEmpty {
                 lines.append(
-                    "These tenants may still use no other than it and those named beside it: "
-                        + "\(tenants.joined(separator: ", ")) (tenant update --gateway)."
+                    "These tenants are limited to gateways that include it: \(tenants.joined(separator: ", ")) "
+                        + "(tenant update --gateway)."
                 )
             }
             return (answer, lines.joined(separator: "\n"))

@@ -34,9 +34,9 @@ package struct TokenBucket {
         return charged
     }
 
-    /// For a request that will not be made.
+    /// For a request that will not be made: those behind it move up.
     package mutating func refund(_ bytes: Int) {
-        charged -= Double(bytes)
+        paid = min(paid + Double(bytes), charged + Double(rate ?? 0) * Self.burst)
     }
 
     /// How long until the request may begin at this rate; `nil`: now.

@@ -7,9 +7,9 @@ import Testing
 
 @testable import HawserGateway
 
-@Suite("Places for requests")
+// Where it does not matter, each tenant has a repository of its own.
+@Suite("Places for requests", .timeLimit(.minutes(10)))
 struct FairSlotsTests {
-    // Where it does not matter, each tenant has a repository of its own.
     private final class Order: Sendable {
         let tenants = Mutex<[ControlID]>([])
     }
@@ -19,24 +19,24 @@ struct FairSlotsTests {
         let slots = FairSlots(total: 8)
         let (many, few) = (ControlID.random(), ControlID.random())
         let others = (0..<7).map { _ in ControlID.random() }
-        for tenant in others + [many] { try await slots.take(tenant, tenant) }
+        for tenant in others + [many] { try await slots.take(tenant, in: tenant) }
         let order = Order()
         try await withThrowingTaskGroup(of: Void.self) { group in
             for tenant in [many, many, many, few] {
                 let waiting = slots.waiting
                 group.addTask {
-                    try await slots.take(tenant, tenant)
+                    try await slots.take(tenant, in: tenant)
                     order.tenants.withLock { $0.append(tenant) }
-                    slots.give(tenant, tenant)
+                    slots.give(tenant, in: tenant)
                 }
                 while slots.waiting == waiting { await Task.yield() }
             }
-            slots.give(others[0], others[0])
+            slots.give(others[0], in: others[0])
             try await group.waitForAll()
         }
         #expect(order.tenants.withLock { $0.first } == few)
-        slots.give(many, many)
-        for tenant in others[1...] { slots.give(tenant, tenant) }
+        slots.give(many, in: many)
+        for tenant in others[1...] { slots.give(tenant, in: tenant) }
         #expect(slots.used == 0)
     }
 
@@ -44,13 +44,13 @@ struct FairSlotsTests {
     func share() async throws {
         let slots = FairSlots(total: 8)
         let (slow, other) = (ControlID.random(), ControlID.random())
-        for _ in 0..<2 { try await slots.take(slow, slow) }
-        let waiting = Task { try await slots.take(slow, slow) }
+        for _ in 0..<2 { try await slots.take(slow, in: slow) }
+        let waiting = Task { try await slots.take(slow, in: slow) }
         while slots.waiting == 0 { await Task.yield() }
-        try await slots.take(other, other)
-        slots.give(other, other)
+        try await slots.take(other, in: other)
+        slots.give(other, in: other)
         #expect(slots.waiting == 1)
-        slots.give(slow, slow)
+        slots.give(slow, in: slow)
         try await waiting.value
         #expect(slots.used == 2)
     }
@@ -59,14 +59,14 @@ struct FairSlotsTests {
     func cancelled() async throws {
         let slots = FairSlots(total: 1)
         let tenant = ControlID.random()
-        try await slots.take(tenant, tenant)
-        let waiting = Task { try await slots.take(tenant, tenant) }
+        try await slots.take(tenant, in: tenant)
+        let waiting = Task { try await slots.take(tenant, in: tenant) }
         while slots.waiting == 0 { await Task.yield() }
         waiting.cancel()
         await #expect(throws: CancellationError.self) { try await waiting.value }
-        slots.give(tenant, tenant)
+        slots.give(tenant, in: tenant)
         #expect(slots.used == 0)
-        try await slots.take(tenant, tenant)
+        try await slots.take(tenant, in: tenant)
         #expect(slots.used == 1)
     }
 
@@ -75,15 +75,15 @@ struct FairSlotsTests {
         let slots = FairSlots(total: 8)
         let (stalled, well) = (ControlID.random(), ControlID.random())
         let tenants = (0..<3).map { _ in ControlID.random() }
-        for tenant in tenants + tenants { try await slots.take(tenant, stalled) }
+        for tenant in tenants + tenants { try await slots.take(tenant, in: stalled) }
         let fourth = ControlID.random()
-        let waiting = Task { try await slots.take(fourth, stalled) }
+        let waiting = Task { try await slots.take(fourth, in: stalled) }
         while slots.waiting == 0 { await Task.yield() }
         let other = ControlID.random()
-        for _ in 0..<2 { try await slots.take(other, well) }
-        slots.give(other, well)
+        for _ in 0..<2 { try await slots.take(other, in: well) }
+        slots.give(other, in: well)
         #expect(slots.waiting == 1)
-        slots.give(tenants[0], stalled)
+        slots.give(tenants[0], in: stalled)
         try await waiting.value
     }
 
@@ -92,26 +92,31 @@ struct FairSlotsTests {
         let slots = FairSlots(total: 1)
         let tenant = ControlID.random()
         let begin = NIODeadline.uptimeNanoseconds(0)
-        try await slots.take(tenant, tenant)
-        let waiting = (0..<32).map { _ in
-            Task { try await slots.take(tenant, tenant, now: begin) }
+        try await slots.take(tenant, in: tenant)
+        let (sent, away) = AsyncStream.makeStream(of: HawserError.self)
+        var sentAway = sent.makeAsyncIterator()
+        for _ in 0..<128 {
+            Task {
+                do {
+                    try await slots.take(tenant, in: tenant, now: begin)
+                } catch let error as HawserError {
+                    away.yield(error)
+                }
+            }
         }
-        while slots.waiting < 32 { await Task.yield() }
-        // A tenant's quarter of those that may wait.
-        let crowded = await #expect(throws: HawserError.self) { try await slots.take(tenant, tenant) }
+        while slots.waiting < 128 { await Task.yield() }
+        let crowded = await #expect(throws: HawserError.self) { try await slots.take(tenant, in: tenant) }
         #expect(crowded?.code == .tooManyRequests)
         let other = ControlID.random()
-        let late = Task { try await slots.take(other, other, now: begin + .seconds(30)) }
-        while slots.waiting < 33 { await Task.yield() }
+        // Who has fewer waiting takes the seat of one who has many.
+        let late = Task { try await slots.take(other, in: other, now: begin + .seconds(30)) }
+        #expect(await sentAway.next()?.code == .tooManyRequests)
         slots.expire(now: begin + .seconds(44))
-        #expect(slots.waiting == 33)
+        #expect(slots.waiting == 128)
         slots.expire(now: begin + .seconds(45))
         #expect(slots.waiting == 1)
-        for task in waiting {
-            let late = await #expect(throws: HawserError.self) { try await task.value }
-            #expect(late?.code == .tooManyRequests)
-        }
-        slots.give(tenant, tenant)
+        for _ in 0..<127 { #expect(await sentAway.next()?.code == .tooManyRequests) }
+        slots.give(tenant, in: tenant)
         try await late.value
     }
 }

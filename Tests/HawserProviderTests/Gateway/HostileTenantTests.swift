@@ -17,7 +17,7 @@ import Testing
     import Foundation
 #endif
 
-@Suite("Hostile tenants at a gateway server")
+@Suite("Hostile tenants at a gateway server", .timeLimit(.minutes(20)))
 struct HostileTenantTests {
     private struct Broken: Error {}
 

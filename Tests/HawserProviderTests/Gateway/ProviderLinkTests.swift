@@ -14,7 +14,7 @@ import Testing
     import Foundation
 #endif
 
-@Suite("A gateway server's way to the provider's server")
+@Suite("A gateway server's way to the provider's server", .timeLimit(.minutes(10)))
 struct ProviderLinkTests {
     /// Lets a task go on to its end.
     private typealias Signal = AsyncStream<Void>
