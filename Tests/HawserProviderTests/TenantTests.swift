@@ -15,6 +15,9 @@ import Testing
             for name in ["", "-x", "a b", "ü", "a/b", String(repeating: "x", count: 65)] {
                 await expectError(.invalidArgument) { try await database.addTenant(name) }
             }
+            for settings in [TenantSettings(mostSessions: 0), TenantSettings(bandwidth: 0)] {
+                await expectError(.invalidArgument) { try await database.addTenant("two", settings) }
+            }
         }
     }
 

@@ -21,6 +21,16 @@ struct BandwidthTests {
         #expect(bucket.delay(third, now: .seconds(3)) == nil)
     }
 
+    @Test("who stands behind bytes that are not sent after all moves up")
+    func refund() {
+        var bucket = TokenBucket(rate: 100, now: .zero)
+        _ = bucket.charge(1_000, now: .zero)
+        let second = bucket.charge(1, now: .zero)
+        #expect(bucket.delay(second, now: .zero) == .milliseconds(9_001))
+        bucket.refund(1_000)
+        #expect(bucket.delay(second, now: .zero) == nil)
+    }
+
     @Test("an idle bucket saves no more than one second")
     func burst() {
         var bucket = TokenBucket(rate: 100, now: .zero)

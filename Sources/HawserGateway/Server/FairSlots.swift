@@ -7,7 +7,8 @@ import Synchronization
 ///
 /// One tenant has a quarter of the places at most, so that nobody who is slow on purpose takes them all. One repository has
 /// three quarters, so that its storage, when it stalls, leaves some to the tenants of others. Of the tenants that wait, the one
-/// with the fewest running requests goes next; of one tenant's, the first.
+/// with the fewest running requests goes next; of one tenant's, the first. When too many wait, who has most of them loses its
+/// newest.
 final class FairSlots: Sendable {
     private struct Waiter {
         let number: Int

@@ -50,9 +50,12 @@ struct SharedBucketTests {
                 )
                 try await expectOwnKey()
 
-                // Another repository in the same bucket, while nobody gets its key.
+                // Another storage that is the same bucket, while nobody gets its key.
                 try await database.updateRepository(live.id, RepositorySettings())
-                let place = try await database.repository(live.id).storage
+                var same = live.storage
+                same.endpoint += "/"
+                let secret = Secret(Array(S3TestServer.Configuration.User.test.secretAccessKey.utf8))
+                let place = try await database.addStorage("same", same, secret: secret).id
                 let second = try await database.addRepository("second", storage: place, RepositorySettings()).id
                 let neighbour = try await database.addTenant("neighbour").id
                 _ = try await database.setQuota(tenant: neighbour, repository: second, limit: 1 << 20)
