@@ -139,7 +139,6 @@ struct LossTests {
             scene.storage.resetCounts()
             try await tenant.start(["backup", tenant.source] + memory).result().expect(0)
             let again = scene.requests(.put, "/packs/d/")
-            #expect(Set(again.map(\.key)).isDisjoint(with: stored.map(\.key)))
             // No pack is made twice in the same way, so bytes are what tells.
             let used = stored.map(\.bytesIn).sorted().prefix(3).reduce(0, +)
             let sent = again.map(\.bytesIn).reduce(0, +)

@@ -12,35 +12,6 @@ import Testing
 
 let silentLogger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
-/// Keeps what is logged, of each line the message and the reason.
-final class RecordedLog: Sendable {
-    private struct Handler: LogHandler {
-        let log: RecordedLog
-        var metadata: Logger.Metadata = [:]
-        var logLevel = Logger.Level.trace
-
-        subscript(metadataKey key: String) -> Logger.Metadata.Value? {
-            get { metadata[key] }
-            set { metadata[key] = newValue }
-        }
-
-        func log(event: LogEvent) {
-            let line = "\(event.message) \(event.metadata?["reason"] ?? "")"
-            log.state.withLockedValue { $0.append(line) }
-        }
-    }
-
-    private let state = NIOLockedValueBox<[String]>([])
-
-    var lines: [String] { state.withLockedValue { $0 } }
-
-    var logger: Logger {
-        var logger = Logger(label: "test") { _ in Handler(log: self) }
-        logger.logLevel = .trace
-        return logger
-    }
-}
-
 func routes(_ text: String) throws -> RelayRoutes { try RelayRoutes(yaml: text) }
 
 /// What a TLS client sends first.

@@ -1,5 +1,7 @@
 import HawserFormat
 import HawserNetwork
+import InMemoryLogging
+import Logging
 import NIOConcurrencyHelpers
 import NIOCore
 import NIOPosix
@@ -114,7 +116,10 @@ struct GatewayTests {
     }
 
     @Test(.timeLimit(.minutes(10))) func othersDoNotNoticeHostileClients() async throws {
-        let (begin, log) = (NIODeadline.now(), RecordedLog())
+        let (begin, log) = (NIODeadline.now(), InMemoryLogHandler())
+        var logger = Logger(label: "test") { _ in log }
+        logger.logLevel = .trace
+        let tracing = logger
         let (hello, unknown) = (try clientHello("a.test"), try clientHello("b.test"))
         let message = hello + [UInt8](repeating: 7, count: 200_000)
         try await withServer(handle: echo) { server in
@@ -125,7 +130,7 @@ struct GatewayTests {
                 configuration.limits.burstPerAddress = 50
                 configuration.helloLimit = .seconds(3600)
             }
-            try await withGateway(text, logger: log.logger, change) { gateway in
+            try await withGateway(text, logger: tracing, change) { gateway in
                 for _ in 0..<10 { await knock(gateway, from: "127.0.0.2", Array("GET / HTTP/1.1\r\n\r\n".utf8)) }
                 try await eventually { gateway.gateway.connectionCount == 0 }
                 // As many as the address may have, each with half a hello.
@@ -165,7 +170,9 @@ struct GatewayTests {
         }
         // Five of a kind in ten seconds.
         let most = 5 * (1 + Int((NIODeadline.now() - begin).nanoseconds / 10_000_000_000))
-        let kinds = Dictionary(grouping: log.lines) { $0 }.mapValues(\.count)
+        let kinds = Dictionary(grouping: log.entries) { "\($0.message) \($0.metadata["reason"] ?? "")" }.mapValues(
+            \.count
+        )
         #expect(kinds.allSatisfy { $0.value <= most }, "\(kinds)")
         for reason in ["not_tls", "unknown_name", "address_limit", "address_rate"] {
             #expect(kinds.contains { $0.key.hasSuffix(" \(reason)") }, "\(reason)")

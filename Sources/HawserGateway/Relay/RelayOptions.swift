@@ -5,7 +5,7 @@ extension Channel {
     /// the lower one. With one read (64 KiB at most) on top, that is what one direction can hold.
     private static var waterMark: ChannelOptions.Types.WriteBufferWaterMark { .init(low: 32 * 1024, high: 64 * 1024) }
 
-    /// Of both ends. Set on the event loop, at once: as options of a bootstrap they cost a tenth of a short connection.
+    /// Of both ends, set on the event loop at once: a bootstrap would make a future of each.
     func setRelayOptions() throws {
         guard let options = syncOptions else { return }
         try options.setOption(.autoRead, value: false)

@@ -20,11 +20,12 @@ final class FairSlots: Sendable {
     private struct State {
         let total: Int
         var used = 0
-        var waitingCount = 0
         var running: [ControlID: Int] = [:]
         var ofRepository: [ControlID: Int] = [:]
         var waiting: [ControlID: [Waiter]] = [:]
         var number = 0
+
+        var waitingCount: Int { waiting.values.reduce(0) { $0 + $1.count } }
 
         /// A quarter.
         var share: Int { max(1, total / 4) }
@@ -48,13 +49,7 @@ final class FairSlots: Sendable {
             if ofRepository[repository] == 0 { ofRepository[repository] = nil }
         }
 
-        mutating func add(_ waiter: Waiter, of tenant: ControlID) {
-            waiting[tenant, default: []].append(waiter)
-            waitingCount += 1
-        }
-
         mutating func remove(_ tenant: ControlID, at index: Int) -> Waiter? {
-            waitingCount -= 1
             let waiter = waiting[tenant]?.remove(at: index)
             if waiting[tenant]?.isEmpty == true { waiting[tenant] = nil }
             return waiter
@@ -94,7 +89,7 @@ final class FairSlots: Sendable {
         retryAfter: .seconds(1)
     )
 
-    /// How many requests of all tenants together may wait: eight for each place. One holds a tenth of what a running one does.
+    /// How many requests of all tenants together may wait: eight for each place. One holds three reads (64 KiB each) of its body.
     private let mostWaiting: Int
     private let state: Mutex<State>
 
@@ -141,9 +136,8 @@ final class FairSlots: Sendable {
                         evicted = state.evict(for: tenant)
                         if evicted == nil { return (.failure(Self.crowded), nil) }
                     }
-                    state.add(
-                        Waiter(number: number, repository: repository, since: now, continuation: continuation),
-                        of: tenant
+                    state.waiting[tenant, default: []].append(
+                        Waiter(number: number, repository: repository, since: now, continuation: continuation)
                     )
                     return (nil, evicted)
                 }

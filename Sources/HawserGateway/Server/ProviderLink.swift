@@ -124,11 +124,9 @@ final class ProviderLink: Sendable {
                 change(&new)
                 guard !new.authorities.isEmpty else { return nil }
                 let isSame = new.authorities == state.membership.authorities && new.ways == state.membership.ways
+                if !isSame { (state.transports, state.current) = (try Self.transports(new), 0) }
                 state.membership = new
-                guard !isSame else { return nil }
-                state.transports = try Self.transports(new)
-                state.current = 0
-                return new
+                return isSame ? nil : new
             }
             guard let changed else { return }
             logger.notice(

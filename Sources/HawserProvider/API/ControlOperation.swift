@@ -75,6 +75,10 @@ enum ControlRoute: Equatable, Sendable {
     case wrongMethod(allowed: String)
     case unknown
 
+    var operation: ControlOperation? {
+        if case .operation(let operation, _) = self { operation } else { nil }
+    }
+
     /// - Parameter target: path and query of the request; the query is ignored.
     init(method: HTTPRequest.Method, target: String) {
         let path = target.prefix { $0 != "?" }

@@ -73,8 +73,7 @@ struct ControlService: Sendable {
     ) async throws {
         let start = ContinuousClock.now
         let route = ControlRoute(method: request.method, target: request.head.path ?? "")
-        var operation: ControlOperation?
-        if case .operation(let found, _) = route { operation = found }
+        let operation = route.operation
         switch await outcome(of: request, route, connection) {
         case .answer(let answer):
             try await answer.write(writer)
@@ -145,15 +144,11 @@ struct ControlService: Sendable {
         _ connection: ControlConnection
     ) -> ControlAnswer {
         var metadata: Logger.Metadata = ["address": "\(connection.address.map { "\($0)" } ?? "")"]
-        var operation: ControlOperation?
-        if case .operation(let found, _) = route {
-            operation = found
-            metadata["operation"] = "\(found)"
-        }
+        if let operation = route.operation { metadata["operation"] = "\(operation)" }
         if let session { metadata["session"] = "\(session.id)" }
         guard let problem = ControlProblem(answerable: error) else {
             metadata["error"] = "\(error)"
-            refusals.note(operation, .error, "Request failed", metadata)
+            refusals.note(route.operation, .error, "Request failed", metadata)
             return ControlAnswer(.unavailable)
         }
         metadata["code"] = "\(problem.code)"

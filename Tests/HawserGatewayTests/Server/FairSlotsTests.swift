@@ -45,13 +45,13 @@ struct FairSlotsTests {
         let slots = FairSlots(total: 8)
         let (slow, other) = (ControlID.random(), ControlID.random())
         for _ in 0..<2 { try await slots.take(slow, in: slow) }
-        let waiting = Task { try await slots.take(slow, in: slow) }
+        async let waiting: Void = slots.take(slow, in: slow)
         while slots.waiting == 0 { await Task.yield() }
         try await slots.take(other, in: other)
         slots.give(other, in: other)
         #expect(slots.waiting == 1)
         slots.give(slow, in: slow)
-        try await waiting.value
+        try await waiting
         #expect(slots.used == 2)
     }
 
@@ -77,14 +77,14 @@ struct FairSlotsTests {
         let tenants = (0..<3).map { _ in ControlID.random() }
         for tenant in tenants + tenants { try await slots.take(tenant, in: stalled) }
         let fourth = ControlID.random()
-        let waiting = Task { try await slots.take(fourth, in: stalled) }
+        async let waiting: Void = slots.take(fourth, in: stalled)
         while slots.waiting == 0 { await Task.yield() }
         let other = ControlID.random()
         for _ in 0..<2 { try await slots.take(other, in: well) }
         slots.give(other, in: well)
         #expect(slots.waiting == 1)
         slots.give(tenants[0], in: stalled)
-        try await waiting.value
+        try await waiting
     }
 
     @Test("Who has waited for too long, or comes when too many wait, is told to come back")
@@ -93,30 +93,29 @@ struct FairSlotsTests {
         let tenant = ControlID.random()
         let begin = NIODeadline.uptimeNanoseconds(0)
         try await slots.take(tenant, in: tenant)
-        let (sent, away) = AsyncStream.makeStream(of: HawserError.self)
-        var sentAway = sent.makeAsyncIterator()
-        for _ in 0..<128 {
-            Task {
-                do {
-                    try await slots.take(tenant, in: tenant, now: begin)
-                } catch let error as HawserError {
-                    away.yield(error)
+        try await withThrowingTaskGroup(of: HawserError.Code?.self) { group in
+            for _ in 0..<128 {
+                group.addTask {
+                    let error = await #expect(throws: HawserError.self) {
+                        try await slots.take(tenant, in: tenant, now: begin)
+                    }
+                    return error?.code
                 }
             }
+            while slots.waiting < 128 { await Task.yield() }
+            let crowded = await #expect(throws: HawserError.self) { try await slots.take(tenant, in: tenant) }
+            #expect(crowded?.code == .tooManyRequests)
+            // Who has fewer waiting takes the seat of one who has many.
+            let other = ControlID.random()
+            async let late: Void = slots.take(other, in: other, now: begin + .seconds(30))
+            #expect(try await group.next() == .tooManyRequests)
+            slots.expire(now: begin + .seconds(44))
+            #expect(slots.waiting == 128)
+            slots.expire(now: begin + .seconds(45))
+            #expect(slots.waiting == 1)
+            for try await code in group { #expect(code == .tooManyRequests) }
+            slots.give(tenant, in: tenant)
+            try await late
         }
-        while slots.waiting < 128 { await Task.yield() }
-        let crowded = await #expect(throws: HawserError.self) { try await slots.take(tenant, in: tenant) }
-        #expect(crowded?.code == .tooManyRequests)
-        let other = ControlID.random()
-        // Who has fewer waiting takes the seat of one who has many.
-        let late = Task { try await slots.take(other, in: other, now: begin + .seconds(30)) }
-        #expect(await sentAway.next()?.code == .tooManyRequests)
-        slots.expire(now: begin + .seconds(44))
-        #expect(slots.waiting == 128)
-        slots.expire(now: begin + .seconds(45))
-        #expect(slots.waiting == 1)
-        for _ in 0..<127 { #expect(await sentAway.next()?.code == .tooManyRequests) }
-        slots.give(tenant, in: tenant)
-        try await late.value
     }
 }

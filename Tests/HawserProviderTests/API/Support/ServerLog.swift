@@ -1,53 +1,37 @@
+import InMemoryLogging
 import Logging
 import Synchronization
 import Testing
 
 /// Keeps every line that a server logs, and the secrets that must be in none of them.
 final class ServerLog: Sendable {
-    private struct State {
-        var lines: [String] = []
-        var secrets: Set<String> = []
-    }
-
-    private let state = Mutex(State())
+    private let handler = InMemoryLogHandler()
+    private let secrets = Mutex<Set<String>>([])
 
     var logger: Logger {
-        var logger = Logger(label: "test") { _ in Handler(log: self) }
+        var logger = Logger(label: "test") { _ in self.handler }
         logger.logLevel = .trace
         return logger
     }
 
-    var lines: [String] { state.withLock { $0.lines } }
+    var lines: [String] {
+        handler.entries.map { entry in
+            let fields = entry.metadata.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
+            return "\(entry.level) \(entry.message) \(fields.joined(separator: " "))"
+        }
+    }
 
     func addSecret(_ text: String) {
-        state.withLock { _ = $0.secrets.insert(text) }
+        secrets.withLock { _ = $0.insert(text) }
     }
 
     func expectNoSecret() {
-        let (lines, secrets) = state.withLock { ($0.lines, $0.secrets) }
+        let (lines, secrets) = (lines, secrets.withLock { $0 })
         for secret in secrets {
             #expect(secret.utf8.count >= 16)
             for line in lines where line.contains(secret) {
                 Issue.record("A log line holds a secret: \(line.replacing(secret, with: "SECRET"))")
             }
-        }
-    }
-
-    private struct Handler: LogHandler {
-        let log: ServerLog
-        var metadata: Logger.Metadata = [:]
-        var logLevel = Logger.Level.trace
-
-        subscript(metadataKey key: String) -> Logger.Metadata.Value? {
-            get { metadata[key] }
-            set { metadata[key] = newValue }
-        }
-
-        func log(event: LogEvent) {
-            let all = metadata.merging(event.metadata ?? [:]) { _, new in new }
-            let fields = all.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
-            let line = "\(event.level) \(event.message) \(fields.joined(separator: " "))"
-            log.state.withLock { $0.lines.append(line) }
         }
     }
 }
