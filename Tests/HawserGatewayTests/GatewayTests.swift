@@ -237,6 +237,29 @@ struct GatewayTests {
         }
     }
 
+    @Test func allEventLoopsAccept() async throws {
+        func change(_ configuration: inout CloudGateway.Configuration) {
+            configuration.limits.connectionsPerAddress = 64
+        }
+        try await withGateway(nowhere, change) { gateway in
+            var streams: [HawserGatewayTests.Stream] = []
+            for _ in 0..<64 { streams.append(try await connect(to: gateway.address)) }
+            try await eventually { gateway.gateway.connectionCount == 64 }
+            let used = Set(gateway.gateway.openChannels.map { ObjectIdentifier($0.eventLoop) })
+            // The kernel chooses by the client's port: that 64 go to one of several has no chance worth a word.
+            #expect(used.count > 1 || Array(eventLoops.makeIterator()).count == 1)
+            // The port is the gateway's only.
+            let error = await #expect(throws: HawserError.self) {
+                try await withGateway(nowhere) {
+                    $0.addresses = [gateway.address]
+                } _: { _ in
+                }
+            }
+            #expect(error?.code == .unavailable)
+            for stream in streams { try await stream.executeThenClose { _, _ in } }
+        }
+    }
+
     /// Runs a gateway in a service group that is shut down gracefully, and returns when it has ended.
     private func stop(
         drain: Duration,

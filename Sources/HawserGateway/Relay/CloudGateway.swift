@@ -7,6 +7,12 @@ public import NIOCore
 import NIOPosix
 public import ServiceLifecycle
 
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
 /// The provider's one public port: relays TLS connections to the backend that the ClientHello's server name says, without
 /// opening them. It holds no keys and sees no plaintext.
 ///
@@ -19,6 +25,7 @@ public final class CloudGateway: Service {
     private let services: RelayServices
     private let connections: Connections
     private let group: any EventLoopGroup
+    private let eventLoops: [any EventLoop]
     private let logger: Logger
     private let isListening = NIOLockedValueBox(false)
     private let onListening: @Sendable ([SocketAddress]) -> Void
@@ -56,6 +63,7 @@ public final class CloudGateway: Service {
         let log = RelayLog(logger)
         self.configuration = configuration
         self.group = group
+        eventLoops = Array(group.makeIterator())
         self.logger = logger
         self.onListening = onListening
         connections = Connections(configuration.limits, metrics: metrics)
@@ -117,9 +125,13 @@ public final class CloudGateway: Service {
 
     private func listen() async throws -> [any Channel] {
         var servers: [any Channel] = []
+        var addresses: [SocketAddress] = []
         for address in configuration.addresses {
             do {
-                servers.append(try await bootstrap().bind(to: address).get())
+                let first = try await bootstrap(eventLoops[0]).bind(to: address).get()
+                servers.append(first)
+                addresses.append(first.localAddress ?? address)
+                try await share(first, &servers)
             } catch {
                 for server in servers { try? await server.close() }
                 throw HawserError(
@@ -130,7 +142,6 @@ public final class CloudGateway: Service {
             }
         }
         isListening.withLockedValue { $0 = true }
-        let addresses = servers.compactMap(\.localAddress)
         logger.notice(
             "Relay listens",
             metadata: ["addresses": "\(addresses.map(\.forLog).joined(separator: ", "))"]
@@ -139,9 +150,25 @@ public final class CloudGateway: Service {
         return servers
     }
 
+    /// A listener for each of the other event loops, between which the kernel shares out the connections: to relay one on the
+    /// loop that accepted it costs a fifth less than to hand it on.
+    ///
+    /// The first one lets others share its port only now that it listens, so that a second relay there is still refused.
+    private func share(_ first: any Channel, _ servers: inout [any Channel]) async throws {
+        #if os(Linux)
+            guard let address = first.localAddress else { return }
+            let share = ChannelOptions.Types.SocketOption(level: .socket, name: .init(rawValue: SO_REUSEPORT))
+            try await first.setOption(share, value: 1).get()
+            for eventLoop in eventLoops.dropFirst() {
+                let bootstrap = bootstrap(eventLoop).serverChannelOption(share, value: 1)
+                servers.append(try await bootstrap.bind(to: address).get())
+            }
+        #endif
+    }
+
     private func drain() async throws {
         let count = connections.count
-        let eventLoop = group.next()
+        let eventLoop = eventLoops[0]
         let empty = connections.stop(on: eventLoop)
         if count > 0 {
             logger.notice(
@@ -160,10 +187,16 @@ public final class CloudGateway: Service {
         logger.notice("Relay has stopped")
     }
 
-    private func bootstrap() -> ServerBootstrap {
+    private func bootstrap(_ eventLoop: any EventLoop) -> ServerBootstrap {
         let services = services
         let connections = connections
-        return ServerBootstrap(group: group)
+        #if os(Linux)
+            let bootstrap = ServerBootstrap(group: eventLoop)
+        #else
+            let bootstrap = ServerBootstrap(group: eventLoop, childGroup: group)
+        #endif
+        return
+            bootstrap
             .serverChannelOption(.backlog, value: Int32(clamping: configuration.backlog))
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             // Accepted in one go; more would let a flood keep the event loop from the connections that it relays.
