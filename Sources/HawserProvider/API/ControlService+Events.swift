@@ -14,7 +14,7 @@ extension ControlService {
         _ writer: consuming ResponseWriter,
         _ connection: ControlConnection
     ) async throws {
-        let feed = hub.open(session: session.id, tenant: session.tenant, channel: connection.channel)
+        let feed = hub.open(session, channel: connection.channel)
         defer { hub.remove(feed) }
         var head = HTTPResponse(status: .ok)
         head.headerFields[.contentType] = "application/x-ndjson"

@@ -29,15 +29,24 @@ final class EventFeed: Sendable {
 
     let session: ControlID
     let tenant: ControlID
+    /// Into whose folder the session looks; `nil`: the tenant's own.
+    let subtenant: ControlID?
     let channel: any Channel
     /// Yields when there is something to take.
     let signals: AsyncStream<Void>
     private let signal: AsyncStream<Void>.Continuation
     private let state: Mutex<State>
 
-    init(session: ControlID, tenant: ControlID, channel: any Channel, now: ContinuousClock.Instant = .now) {
+    init(
+        session: ControlID,
+        tenant: ControlID,
+        subtenant: ControlID? = nil,
+        channel: any Channel,
+        now: ContinuousClock.Instant = .now
+    ) {
         self.session = session
         self.tenant = tenant
+        self.subtenant = subtenant
         self.channel = channel
         (signals, signal) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(1))
         state = Mutex(State(lastWrite: now))

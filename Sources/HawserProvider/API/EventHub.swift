@@ -22,11 +22,16 @@ final class EventHub: Sendable {
     var count: Int { state.withLock { $0.feeds.count } }
 
     /// A session has one stream: a newer one ends the older, whose client is gone or confused.
-    func open(session: ControlID, tenant: ControlID, channel: any Channel) -> EventFeed {
-        let feed = EventFeed(session: session, tenant: tenant, channel: channel)
+    func open(_ session: SessionRecord, channel: any Channel) -> EventFeed {
+        let feed = EventFeed(
+            session: session.id,
+            tenant: session.tenant,
+            subtenant: session.subtenant,
+            channel: channel
+        )
         let (older, isStopping) = state.withLock { state in
-            let older = state.feeds.updateValue(feed, forKey: session)
-            state.byTenant[tenant, default: []].insert(session)
+            let older = state.feeds.updateValue(feed, forKey: feed.session)
+            state.byTenant[feed.tenant, default: []].insert(feed.session)
             return (older, state.isStopping)
         }
         older?.close()
@@ -57,8 +62,9 @@ final class EventHub: Sendable {
             state.withLock { $0.feeds[session] }?.end(.revoked(problem))
         case .returnUnused(let repository, let tenant):
             for feed in feeds(of: tenant) { feed.add(.returnUnused(repository: repository)) }
-        case .credentials(let repository, let tenant, let generation):
-            for feed in feeds(of: tenant) {
+        case .credentials(let repository, let tenant, let subtenant, let generation):
+            // Each folder counts for itself.
+            for feed in feeds(of: tenant) where feed.subtenant == subtenant {
                 feed.add(.credentialsReady(repository: repository, generation: generation))
             }
         }

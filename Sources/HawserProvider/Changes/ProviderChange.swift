@@ -9,7 +9,8 @@ public enum ProviderChange: Sendable, Hashable {
     case sessionEnded(ControlID, tenant: ControlID, ControlProblem)
     /// Another session of the tenant needs what this repository's leases have not used.
     case returnUnused(repository: ControlID, tenant: ControlID)
-    case credentials(repository: ControlID, tenant: ControlID, generation: Int)
+    /// Of the folder that the tenant, or its subtenant, has in the repository.
+    case credentials(repository: ControlID, tenant: ControlID, subtenant: ControlID?, generation: Int)
     /// Maintenance, gateways, storages, recovery; or more changes than were kept: look at everything,
     /// at whether sessions still live too.
     case general
@@ -17,7 +18,8 @@ public enum ProviderChange: Sendable, Hashable {
     /// `nil`: concerns all.
     public var tenant: ControlID? {
         switch self {
-        case .tenant(let id), .sessionEnded(_, let id, _), .returnUnused(_, let id), .credentials(_, let id, _): id
+        case .tenant(let id), .sessionEnded(_, let id, _), .returnUnused(_, let id), .credentials(_, let id, _, _):
+            id
         case .general: nil
         }
     }

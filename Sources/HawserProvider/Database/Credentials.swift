@@ -67,7 +67,12 @@ extension ConfigurationDatabase {
             if !purpose.isReadOnly { try transaction.noteStorable(folder, for: lifetime) }
             try transaction.audit("credential.issue", folder.text, "\(purpose.rawValue) \(generation)")
             transaction.publish(
-                .credentials(repository: owner.repository, tenant: owner.tenant, generation: generation)
+                .credentials(
+                    repository: owner.repository,
+                    tenant: owner.tenant,
+                    subtenant: owner.subtenant,
+                    generation: generation
+                )
             )
             return try db.one("credential", id: id, what: "credential").map(CredentialRecord.init)
         }

@@ -93,6 +93,47 @@ import Testing
         }
     }
 
+    @Test func onlyTheSessionsOfAFolderHearOfItsCredentials() async throws {
+        try await withProvider { provider, client in
+            let database = provider.database
+            let subtenant = try await database.addSubtenant("branch", of: provider.tenant).id
+            let part = try await database.setQuota(
+                tenant: provider.tenant,
+                subtenant: subtenant,
+                repository: provider.repository,
+                limit: nil
+            ).id
+            let whole = try await database.setQuota(
+                tenant: provider.tenant,
+                repository: provider.repository,
+                limit: nil
+            ).id
+            func issue(_ folder: ControlID) async throws {
+                _ = try await database.setCredential(
+                    folder: folder,
+                    purpose: .backup,
+                    Secret.random(),
+                    lifetime: .seconds(3600)
+                )
+            }
+            let machine = try await client.register(subtenant: subtenant)
+            try await client.withEvents(of: try await client.signIn()) { own in
+                try await client.withEvents(of: try await client.signIn(machine)) { parts in
+                    _ = try await own.nextState()
+                    _ = try await parts.nextState()
+                    for generation in 1...2 {
+                        try await issue(whole)
+                        #expect(try await own.nextCredentials() == generation)
+                    }
+                    try await issue(part)
+                    #expect(try await parts.nextCredentials() == 1)
+                    try await issue(whole)
+                    #expect(try await own.nextCredentials() == 3)
+                }
+            }
+        }
+    }
+
     @Test func aSessionThatHadEndedGetsNoStream() async throws {
         try await withProvider { provider, client in
             let session = try await client.signIn()

@@ -246,4 +246,9 @@ struct EventReader {
     mutating func nextState(_ isWanted: (SessionState) -> Bool) async throws -> SessionState {
         try await next { if case .state(let state) = $0, isWanted(state) { state } else { nil } }
     }
+
+    /// The generation of the next credentials that are ready.
+    mutating func nextCredentials() async throws -> Int {
+        try await next { if case .credentialsReady(_, let generation) = $0 { generation } else { nil } }
+    }
 }
