@@ -182,6 +182,30 @@ struct WayTests {
         }
     }
 
+    @Test("In direct mode a machine keeps to the tenant's bandwidth, and hears in a run that it has changed")
+    func bandwidth() async throws {
+        try await ProviderScene.run(["--access", "tickets"]) { scene in
+            try await scene.system.provider("storage", "check", "main")
+            try await scene.tenant.hawser("init").expect(0)
+            try await scene.system.provider("tenant", "update", "acme", "--bandwidth", "1M")
+            try scene.tenant.write("large", bytes: 8 << 20)
+            let begin = ContinuousClock.now
+            try await scene.tenant.backup()
+            // A second's bytes may go ahead of their time, and the last object is sent when all before it are paid.
+            #expect(begin.duration(to: .now) > .seconds(6))
+
+            // What is left to send would take longer than this suite may.
+            try await scene.system.provider("tenant", "update", "acme", "--bandwidth", "8K")
+            try scene.tenant.write("other", bytes: 8 << 20)
+            let gate = Gate()
+            let command = try await backUp(until: gate, "/packs/d/", scene)
+            gate.open()
+            try await scene.system.provider("tenant", "update", "acme", "--bandwidth", "none")
+            try await command.result().expect(0)
+            try await expectWhole(scene, snapshots: 2)
+        }
+    }
+
     @Test("When the tenant does not reach the storage any more, its backup goes on through the gateway")
     func unreachable() async throws {
         try await withTwoWays { scene in

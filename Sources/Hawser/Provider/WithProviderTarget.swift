@@ -57,7 +57,8 @@ public func withProviderTarget<Result: Sendable>(
                 logger: logger
             ) { _ in }
             return try await store.whileWatching {
-                try await body(TargetDataMover(store: layers(store), access: .remote))
+                let throttled = try connection.throttled(store)
+                return try await body(TargetDataMover(store: layers(throttled), access: .remote))
             }
         }
         var quota = QuotaMonitor.Settings()
@@ -73,7 +74,8 @@ public func withProviderTarget<Result: Sendable>(
             ) { await monitor.setLeasing($0) }
             return try await store.whileWatching {
                 let leases = ProviderLeases(monitor: monitor, store: store)
-                return try await body(TargetDataMover(store: layers(store), leases: leases, access: .remote))
+                let throttled = try connection.throttled(store)
+                return try await body(TargetDataMover(store: layers(throttled), leases: leases, access: .remote))
             }
         }
     }
@@ -92,6 +94,18 @@ extension ProviderStore {
 }
 
 extension ProviderConnection {
+    /// Goes no faster than all machines of the tenant together may: in direct mode nobody else holds this one to it.
+    fileprivate nonisolated func throttled(_ store: any ObjectStore) throws -> any ObjectStore {
+        try ThrottledStore(
+            store,
+            limits: .none,
+            update: {
+                let rate = self.status.state?.bandwidth
+                return ThrottledStore.Limits(upload: rate, download: rate)
+            }
+        )
+    }
+
     /// Waits for the session.
     func repository(called name: String?) async throws -> ControlID {
         guard let state = try await waitUntilConnected().state else {

@@ -52,7 +52,8 @@ public struct SessionState: Codable, Sendable, Hashable {
     public var repositories: [RepositoryState]
     /// The provider's words for people while maintenance is on.
     public var maintenance: String?
-    /// Bytes a second that this tenant may use, all sessions together. In direct mode nobody enforces it.
+    /// Bytes a second that this tenant may use, all sessions together. In direct mode each client keeps to it by
+    /// itself, and nobody enforces it.
     public var bandwidth: Int?
 
     public init(

@@ -16,7 +16,7 @@ public struct TenantRecord: Codable, Sendable, Hashable {
 public struct TenantSettings: Codable, Sendable, Hashable {
     /// The most sessions at one time; `nil` without a limit.
     public var mostSessions: Int?
-    /// Bytes a second, all sessions together; `nil` without a limit.
+    /// Bytes a second, all sessions together; `nil` without a limit. Gateway servers enforce it.
     public var bandwidth: Int?
     /// Names of the cloud gateways that the tenant is told of; empty: all.
     public var gateways: [String]
