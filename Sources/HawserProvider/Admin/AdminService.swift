@@ -1,4 +1,3 @@
-import GRDB
 import HawserControl
 import HawserFormat
 import Logging
@@ -98,7 +97,7 @@ public struct AdminService: AdminTransport {
 /// People name things; ids are taken too.
 extension AdminService {
     func tenant(_ name: String) async throws -> TenantRecord {
-        try await find("tenant", name, TenantRecord.init)
+        try await database.find(name)
     }
 
     func subtenant(_ name: String, of tenant: TenantRecord) async throws -> SubtenantRecord {
@@ -111,27 +110,15 @@ extension AdminService {
     }
 
     func storage(_ name: String) async throws -> StorageRecord {
-        try await find("storage", name, StorageRecord.init)
+        try await database.find(name)
     }
 
     func repository(_ name: String) async throws -> RepositoryRecord {
-        try await find("repository", name, RepositoryRecord.init)
+        try await database.find(name)
     }
 
     func gateway(_ name: String) async throws -> GatewayRecord {
-        try await find("gateway", name, GatewayRecord.init)
-    }
-
-    private func find<Record: Sendable>(
-        _ kind: String,
-        _ name: String,
-        _ make: @escaping @Sendable (Row) throws -> Record
-    ) async throws -> Record {
-        let found = try await database.read { db in
-            try db.row("SELECT * FROM \(kind) WHERE name = ?1 OR id = ?1 ORDER BY name = ?1 DESC", [name]).map(make)
-        }
-        guard let found else { throw HawserError(.notFound, "There is no such \(kind).", place: name) }
-        return found
+        try await database.find(name)
     }
 
     func id(_ text: String, what: String) throws -> ControlID {
