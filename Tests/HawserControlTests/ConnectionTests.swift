@@ -213,6 +213,23 @@ struct ConnectionTests {
         }
     }
 
+    @Test("a jump of this machine's clock ends nothing and is seen at the next poll", arguments: [1e8, -800])
+    func wallClock(jump: Double) async throws {
+        let wall = Mutex(900.0)
+        let connection = world.connection(wallClock: { wall.withLock { $0 } })
+        try await connection.whileRunning { [provider, clock = world.clock] in
+            let first = try await connection.link(1)
+            #expect(try await connection.first { $0.state != nil }.clockAhead == .seconds(100))
+            wall.withLock { $0 += jump }
+            // The next poll, and the watch over silence.
+            try await clock.waitForSleepers(2)
+            clock.advance(by: .seconds(30))
+            let later = try await connection.first { $0.clockAhead == .seconds(100 - jump) }
+            #expect(later.session == first.session && later.link == 1)
+        }
+        #expect(provider.count("POST /v1/sessions") == 1)
+    }
+
     @Test("ends when this machine is not known")
     func unknownDevice() async {
         let connection = world.connection(key: DeviceKey())

@@ -63,12 +63,13 @@ extension ControlService {
         )
     }
 
-    /// Whatever is wrong gets the same answer after the same work, so that nobody learns which devices exist.
+    /// Whatever is wrong gets the same answer after the same work, so that nobody learns which devices exist: more than the
+    /// key is read only for who has signed with it.
     private func verify(_ request: SignInRequest) async throws -> Identity {
         let isFresh = nonces.isFresh(request.nonce)
-        let identity = try await known(request.device)
         // A key that verifies nothing anybody can sign stands in for that of an unknown device.
-        let key = (identity?.device.publicKey).flatMap { try? Curve25519.Signing.PublicKey(rawRepresentation: $0) }
+        let key = try await database.signInKey(of: request.device)
+            .flatMap { try? Curve25519.Signing.PublicKey(rawRepresentation: $0) }
         let signed = SignInRequest.signedBytes(
             device: request.device,
             nonce: request.nonce,
@@ -77,13 +78,11 @@ extension ControlService {
             subtenant: request.subtenant
         )
         let isSigned = (key ?? Self.nobody).isValidSignature(request.signature, for: signed)
-        guard let identity, key != nil, isSigned, isFresh, identity.device.revoked == nil,
-            nonces.use(request.nonce)
-        else {
+        guard key != nil, isSigned, isFresh, nonces.use(request.nonce) else {
             logger.info(
                 "Sign-in refused",
                 metadata: [
-                    "device": "\(request.device)", "known": "\(identity != nil)", "fresh": "\(isFresh)",
+                    "device": "\(request.device)", "known": "\(key != nil)", "fresh": "\(isFresh)",
                     "signed": "\(isSigned)",
                 ]
             )
@@ -92,18 +91,10 @@ extension ControlService {
                 "The device is not known, was revoked, or did not sign as it must. Log in again with a new join string."
             )
         }
-        return identity
+        return try await database.identity(device: request.device)
     }
 
     static let nobody = Curve25519.Signing.PrivateKey().publicKey
-
-    private func known(_ device: ControlID) async throws -> Identity? {
-        do {
-            return try await database.identity(device: device)
-        } catch let error as HawserError where error.code == .notFound {
-            return nil
-        }
-    }
 
     /// In another order each time, so that tenants spread over the pool, the less busy ones first.
     private func gateways(for tenant: TenantRecord) async throws -> [String] {

@@ -146,7 +146,8 @@ struct ControlService: Sendable {
         var metadata: Logger.Metadata = ["address": "\(connection.address.map { "\($0)" } ?? "")"]
         if let operation = route.operation { metadata["operation"] = "\(operation)" }
         if let session { metadata["session"] = "\(session.id)" }
-        guard let problem = ControlProblem(answerable: error) else {
+        let isOwn = (error as? HawserError)?.isOfReadOnlyDatabase ?? false
+        guard !isOwn, let problem = ControlProblem(answerable: error) else {
             metadata["error"] = "\(error)"
             refusals.note(route.operation, .error, "Request failed", metadata)
             return ControlAnswer(.unavailable)

@@ -38,6 +38,11 @@ func providerError(_ error: any Error, place: String? = nil) -> any Error {
     return HawserError(code, message, place: place, cause: cause, isRetryable: isRetryable)
 }
 
+extension HawserError {
+    /// The database can't be written: the server's own trouble, whatever was asked of it.
+    var isOfReadOnlyDatabase: Bool { code == .accessDenied && cause is SQLiteProblem }
+}
+
 /// Without the statement's arguments, which may be nobody's business in a log.
 struct SQLiteProblem: Error, CustomStringConvertible {
     let description: String

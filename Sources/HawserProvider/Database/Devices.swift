@@ -115,6 +115,14 @@ extension ConfigurationDatabase {
         HawserError(.notSignedIn, "The code is not known, was used, or has expired. Ask the provider for a new one.")
     }
 
+    /// The key by which this device signs in; `nil` when it is unknown or was revoked, after the same work.
+    func signInKey(of device: ControlID) async throws -> [UInt8]? {
+        try await read { db in
+            try db.row("SELECT publicKey FROM device WHERE id = ? AND revoked IS NULL", [device.text])?
+                .bytes("publicKey")
+        }
+    }
+
     /// What a sign-in of this device would be, allowed or not.
     ///
     /// - Throws: `notFound`.

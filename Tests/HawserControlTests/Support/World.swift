@@ -44,7 +44,8 @@ struct World {
     func connection(
         random: Double = 0,
         key: DeviceKey? = nil,
-        onProfileChange: @escaping @Sendable (ProviderProfile) async -> Void = { _ in }
+        onProfileChange: @escaping @Sendable (ProviderProfile) async -> Void = { _ in },
+        wallClock: @escaping @Sendable () -> Double = { 900 }
     ) -> ProviderConnection {
         ProviderConnection(
             profile,
@@ -55,7 +56,7 @@ struct World {
             logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }),
             clock: clock,
             random: { random },
-            wallClock: { 900 },
+            wallClock: wallClock,
             makeTransport: { [provider] gateway, _ in provider.transport(gateway) },
             onProfileChange: onProfileChange
         )

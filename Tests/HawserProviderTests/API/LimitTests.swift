@@ -163,6 +163,35 @@ import Testing
         }
     }
 
+    @Test func connectionsBeyondTheLimitOfAllAreClosed() async throws {
+        try await withProvider {
+            $0.limits.connections = 2
+        } _: { _, client in
+            try await withRawConnection(client.port) { _ in
+                try await withRawConnection(client.port) { _ in
+                    try await withRawConnection(client.port) { third in
+                        let count = try await third.readToEnd()
+                        #expect(count == 0)
+                    }
+                }
+            }
+        }
+    }
+
+    @Test func aConnectionThatAsksNothingMoreIsClosed() async throws {
+        try await withProvider {
+            // Long enough for a first request on a busy machine.
+            $0.limits.idle = .seconds(2)
+        } _: { provider, client in
+            let authorities = try #require(try await CertificateStorage(provider.database).load()).authorities
+            try await withTLSConnection(client.port, authorities) { connection in
+                let nonce = "POST /v1/nonces HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"
+                #expect(await connection.answer(to: nonce.utf8)?.status == 200)
+                #expect(await connection.answer() == nil)
+            }
+        }
+    }
+
     @Test func aConnectionThatSaysNothingIsClosed() async throws {
         try await withProvider {
             $0.limits.firstHead = .milliseconds(200)

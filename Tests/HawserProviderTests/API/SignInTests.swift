@@ -1,5 +1,6 @@
 import AsyncHTTPClient
 import Crypto
+import GRDB
 import HTTPTypes
 import HawserControl
 import HawserFormat
@@ -75,6 +76,49 @@ import Testing
         }
     }
 
+    /// What the database is asked for when somebody signs in with another key than this device's.
+    private func statements(
+        _ device: ControlID,
+        _ traced: Shared<[String]>,
+        _ client: TestClient
+    ) async throws -> Set<String> {
+        traced.withLock { $0 = [] }
+        let impostor = TestClient.Device(id: device, key: .init())
+        // Another of the pool's connections, which nobody traces, may take one of them.
+        for _ in 0..<20 {
+            let request = try client.signInRequest(impostor, nonce: try await client.nonce())
+            let answer = try await client.post(ControlAPI.sessions, request)
+            #expect(answer.status == 401)
+        }
+        // Not what the server does by itself.
+        let own = traced.withLock { $0 }.filter {
+            $0.contains(device.text) || $0.contains(client.provider.tenant.text)
+        }
+        return Set(own.map { $0.replacing(device.text, with: "ID") })
+    }
+
+    /// Time is hard to compare; what the database is asked for is not.
+    @Test func anUnknownDeviceCostsTheDatabaseAsMuchAsAnyThatDidNotSign() async throws {
+        try await withProvider { provider, client in
+            let device = try await client.register()
+            let revoked = try await client.register()
+            try await provider.database.revokeDevice(revoked.id)
+            let traced = Shared<[String]>([])
+            try await provider.database.pool.read { db in
+                db.trace { event in
+                    guard case .statement(let statement) = event else { return }
+                    traced.withLock { $0.append(statement.expandedSQL) }
+                }
+            }
+            let unknown = try await statements(.random(), traced, client)
+            let impostors = try await statements(device.id, traced, client)
+            let revokeds = try await statements(revoked.id, traced, client)
+            #expect(unknown.count == 1)
+            #expect(impostors == unknown)
+            #expect(revokeds == unknown)
+        }
+    }
+
     @Test func aJoinCodeIsGoodOnce() async throws {
         try await withProvider { provider, client in
             let code = try await provider.database.addJoinCode(.device(tenant: provider.tenant, subtenant: nil))
@@ -112,6 +156,56 @@ import Testing
 
             let list = try await client.send(.GET, ControlAPI.sessions, token: theirs.token).value(SessionList.self)
             #expect(list.sessions.map(\.session) == [theirs.session])
+        }
+    }
+
+    /// What a session may ask of a repository in which it has no folder.
+    private func ask(
+        _ operation: ControlOperation,
+        _ repository: ControlID,
+        _ client: TestClient,
+        _ token: String
+    ) async throws -> TestClient.Answer {
+        let key = "packs/d/ab/ab" + String(repeating: "0", count: 62)
+        let path = operation.template.replacing("{id}", with: repository.text)
+        switch operation {
+        case .grant: return try await client.post(path, GrantRequest(purpose: .prune), token: token)
+        case .lease: return try await client.post(path, LeaseRequest(bytes: 1, rate: 0), token: token)
+        case .commit:
+            let object = ObjectRecord(key: key, length: 1)
+            return try await client.post(path, CommitRequest(objects: [object]), token: token)
+        case .delete: return try await client.post(path, DeletionRequest(keys: [key]), token: token)
+        case .tickets:
+            let hash = Data(try #require(ObjectKey(key)?.name).bytes)
+            let put = TicketRequest.Put(key: key, length: 1, sha256: hash)
+            return try await client.post(path, TicketRequest(puts: [put], gets: [key]), token: token)
+        default: return try await client.send(.GET, path, token: token)
+        }
+    }
+
+    @Test func nobodyReachesAnothersRepositoryByAnyRequest() async throws {
+        try await withProvider { provider, client in
+            let database = provider.database
+            let other = try await database.addTenant("other").id
+            let branch = try await database.addSubtenant("branch", of: provider.tenant).id
+            let sessions = [
+                try await client.signIn(try await client.register(tenant: other), purpose: .prune),
+                try await client.signIn(try await client.register(subtenant: branch), purpose: .prune),
+            ]
+            let operations = ControlOperation.allCases.filter { $0.template.hasPrefix("/v1/repositories/{id}/") }
+            #expect(operations.count == 7)
+            let before = try await database.quotas(of: provider.tenant).map(\.folder)
+            for session in sessions {
+                for operation in operations {
+                    let answer = try await ask(operation, provider.repository, client, session.token)
+                    let unknown = try await ask(operation, .random(), client, session.token)
+                    #expect(answer.code == "not_found", "\(operation)")
+                    #expect(unknown.code == "not_found", "\(operation)")
+                    #expect(!String(decoding: answer.body, as: UTF8.self).contains("acme"))
+                }
+            }
+            #expect(try await database.quotas(of: provider.tenant).map(\.folder) == before)
+            #expect(try await database.keptDeletions().isEmpty)
         }
     }
 
