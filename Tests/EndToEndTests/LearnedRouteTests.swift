@@ -23,7 +23,7 @@ struct LearnedRouteTests {
                     "gateway", "add", "g2", "--kind", "relay", "--address", "127.0.0.1:\(system.gatewayPort)", "--json",
                 ]
             )
-            let join = try #require(added.objects.first?["joinString"] as? String, "\(added)")
+            let join = try scene.joinString(added)
             try await system.join(join, "relay").expect(0)
             try await scene.joinGatewayServer()
             try await first.waitForErrors("routes=2")

@@ -9,7 +9,7 @@ struct SubtenantTests {
         let settings = scene.system.directory.path + "/" + name
         let bench = try Workbench(repository: "provider:office", variables: ["XDG_CONFIG_HOME": settings])
         let code = try await scene.system.provider(arguments: ["tenant", "join-code", "acme", "--json"] + options)
-        let join = try #require(code.objects.first?["joinString"] as? String, "\(code)")
+        let join = try scene.joinString(code)
         try await bench.hawser("login", join, "--name", "office", "--device", name).expect(0)
         try Data(repeating: UInt8(name.utf8.count), count: 100_000).write(to: URL(filePath: bench.source + "/" + name))
         return bench

@@ -2,7 +2,6 @@ import Crypto
 import HawserControl
 import HawserFormat
 import HawserTesting
-import Logging
 import NIOCore
 import NIOHTTP1
 import NIOPosix
@@ -19,6 +18,10 @@ import Testing
 
 @Suite("Webhooks")
 struct WebhookTests {
+    private let log = ServerLog()
+    private let secretText = "a secret of the receiver"
+    private var secret: Secret { Secret(Array(secretText.utf8)) }
+
     /// What takes events, and answers as the test says.
     private final class Receiver: ChannelInboundHandler, Sendable {
         typealias InboundIn = HTTPServerRequestPart
@@ -74,13 +77,16 @@ struct WebhookTests {
             .bind(host: "127.0.0.1", port: 0).get()
         try await body(receiver, "http://127.0.0.1:\(channel.localAddress?.port ?? 0)/alarms")
         try await channel.close()
+        log.addSecret(secretText)
+        for event in receiver.events { log.addSecret(String(event.signature.suffix(64))) }
+        log.expectNoSecret()
     }
 
     private func watch(_ provider: TestProvider, certificateEnd: Date = .distantFuture) -> AlarmWatch {
         AlarmWatch(
             database: provider.database,
             certificateEnd: { min(certificateEnd, Date(timeIntervalSince1970: 1e11)) },
-            logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+            logger: log.logger
         )
     }
 
@@ -106,7 +112,6 @@ struct WebhookTests {
         try await TestProvider.with { provider in
             try await withReceiver { receiver, url in
                 let database = provider.database
-                let secret = Secret(Array("a secret of the receiver".utf8))
                 _ = try await database.addWebhook(url, secret: secret)
                 let tenant = try await provider.tenant(in: provider.repository(), limit: 1000)
                 func pass() async throws -> [String] {
@@ -131,7 +136,7 @@ struct WebhookTests {
                 #expect(try await pass() == ["quota 80", "quota 90", "quota 80"])
                 let event = try #require(receiver.events.first)
                 let time = try #require(event.signature.split(separator: ",").first?.dropFirst(2))
-                let key = SymmetricKey(data: Data("a secret of the receiver".utf8))
+                let key = SymmetricKey(data: Data(secretText.utf8))
                 let code = HMAC<SHA256>.authenticationCode(for: Data("\(time).\(event.body)".utf8), using: key)
                 #expect(event.signature == "t=\(time),v1=\(code.hex)")
             }
@@ -142,7 +147,7 @@ struct WebhookTests {
     func failures() async throws {
         try await TestProvider.with { provider in
             try await withReceiver { receiver, url in
-                let webhook = try await provider.database.addWebhook(url, secret: .random())
+                let webhook = try await provider.database.addWebhook(url, secret: secret)
                 receiver.answer(.internalServerError)
                 try await provider.database.addTestEvent(webhook.id)
                 try await watch(provider).deliver()
@@ -176,9 +181,9 @@ struct WebhookTests {
             try await withReceiver { receiver, url in
                 let database = provider.database
                 // Nobody listens there.
-                let dead = try await database.addWebhook("http://127.0.0.1:1/", secret: .random())
+                let dead = try await database.addWebhook("http://127.0.0.1:1/", secret: secret)
                 for _ in 0..<150 { try await database.addTestEvent(dead.id) }
-                let live = try await database.addWebhook(url, secret: .random())
+                let live = try await database.addWebhook(url, secret: secret)
                 try await database.addTestEvent(live.id)
                 try await watch(provider).deliver()
                 try await watch(provider).deliver()
@@ -219,7 +224,7 @@ struct WebhookTests {
     func machine() async throws {
         try await TestProvider.with { provider in
             try await withReceiver { receiver, url in
-                _ = try await provider.database.addWebhook(url, secret: .random())
+                _ = try await provider.database.addWebhook(url, secret: secret)
                 let soon = Date(timeIntervalSince1970: provider.clock.wall.seconds + 86_400)
                 let watch = watch(provider, certificateEnd: soon)
                 try await watch.look()

@@ -25,12 +25,12 @@ final class ProviderScene: Sendable {
 
     let system: ProviderBench
     let tenant: Workbench
-    private let testServer: S3TestServer?
+    let testServer: S3TestServer?
     private let processes = Mutex<[Role: RunningCommand]>([:])
     /// What those said that have ended.
     private let ended = Mutex<[CommandResult]>([])
     /// What no server may have in its log.
-    private let secrets: Mutex<[String]>
+    let secrets: Mutex<[String]>
 
     /// Options of `storage add` for a repository whose data goes through the gateway server.
     static let gatewayMode = ["--mode", "gateway", "--gateway-server", "gs1"]
@@ -127,17 +127,20 @@ final class ProviderScene: Sendable {
             if hasGatewayServer { try await scene.joinGatewayServer() }
             if spare == .spareMover { try await scene.joinGatewayServer(.spareMover) }
             let code = try await system.provider("tenant", "join-code", "acme", "--json")
-            let join = try #require(code.objects.first?["joinString"] as? String, "\(code)")
+            let join = try scene.joinString(code)
             try await tenant.hawser("login", join, "--name", "office", "--device", "laptop").expect(0)
             try await body(scene)
         } catch {
             for result in try await scene.endAll() { print(result) }
             throw error
         }
-        for result in try await scene.endAll() {
+        let results = try await scene.endAll()
+        try scene.addSecretsOfFiles()
+        for result in results {
             if result.end != .signal(SIGKILL) { result.expect(0) }
             // The provider learns nothing, and tells nothing of what he knows.
             #expect(!scene.isSecret(in: result.allText) && !result.allText.contains("file-"))
+            #expect(!scene.hasSecretOfRequests(result.allText) && !ProviderScene.hasToken(result.allText))
         }
     }
 
@@ -147,7 +150,7 @@ final class ProviderScene: Sendable {
         let added = try await system.provider(
             arguments: ["gateway", "add", name, "--kind", "server", "--address", "127.0.0.1:\(port)", "--json"]
         )
-        try await system.join(try #require(added.objects.first?["joinString"] as? String, "\(added)"), name).expect(0)
+        try await system.join(try joinString(added), name).expect(0)
         try await start(role)
     }
 
@@ -193,10 +196,6 @@ final class ProviderScene: Sendable {
         for role in [Role.mover, .spareMover, .server, .relay, .spareRelay] { try await end(role, SIGTERM) }
         return ended.withLock { $0 }
     }
-
-    func addSecret(_ text: String) { secrets.withLock { $0.append(text) } }
-
-    func isSecret(in text: String) -> Bool { secrets.withLock { $0.contains { text.contains($0) } } }
 
     // MARK: Work
 

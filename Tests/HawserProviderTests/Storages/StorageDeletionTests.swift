@@ -195,7 +195,12 @@ import Testing
         try await StoredTenants.with { stored in
             try await StoredTenants.withServer(stored.provider) { other in
                 let repository = try await StoredTenants.addRepository("other", stored.provider, other)
-                let second = StoredTenants(provider: stored.provider, server: other, repository: repository)
+                let second = StoredTenants(
+                    provider: stored.provider,
+                    server: other,
+                    repository: repository,
+                    log: stored.log
+                )
                 let (one, two) = (try await stored.tenant("one"), try await second.tenant("two"))
                 let gone = object(100)
                 for (place, tenant) in [(stored, one), (second, two)] {

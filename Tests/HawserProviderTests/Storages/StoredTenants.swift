@@ -2,7 +2,6 @@ import HawserControl
 import HawserFormat
 import HawserTestServer
 import HawserTesting
-import Logging
 import Testing
 
 @testable import HawserProvider
@@ -14,12 +13,13 @@ struct StoredTenants: Sendable {
     let provider: TestProvider
     let server: S3TestServer
     let repository: RepositoryRecord
+    let log: ServerLog
 
     /// As a server that has just started.
     func work(_ change: (inout StorageWorkSettings) -> Void = { _ in }) -> StorageWork {
         var settings = StorageWorkSettings()
         change(&settings)
-        return StorageWork(provider.database, settings, logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+        return StorageWork(provider.database, settings, logger: log.logger)
     }
 
     func tenant(_ name: String = "tenant", limit: Int? = nil) async throws -> TestTenant {
@@ -52,7 +52,14 @@ struct StoredTenants: Sendable {
         try await TestProvider.with { provider in
             try await withServer(provider, hasVersions: hasVersions) { server in
                 let repository = try await addRepository("main", provider, server, settings)
-                return try await body(StoredTenants(provider: provider, server: server, repository: repository))
+                let log = ServerLog()
+                let stored = StoredTenants(provider: provider, server: server, repository: repository, log: log)
+                let result = try await body(stored)
+                log.addSecret(S3TestServer.Configuration.User.test.secretAccessKey)
+                for key in server.sessions { if let secret = server.secret(of: key) { log.addSecret(secret) } }
+                try log.addKey(of: provider.folder)
+                log.expectNoSecret()
+                return result
             }
         }
     }

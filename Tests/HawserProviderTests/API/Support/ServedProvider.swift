@@ -33,6 +33,7 @@ final class ServedProvider: Sendable {
         self.folder = ProviderFolder(folder)
         self.log = log
         database = try await self.folder.initialize(clock: clock)
+        try log.addKey(of: self.folder)
         let storage = try await database.addStorage(
             "store",
             StorageSettings(kind: .compatible, endpoint: "https://127.0.0.1:9", bucket: "b", accessKeyID: "AK"),

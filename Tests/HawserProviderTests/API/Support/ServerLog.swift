@@ -3,6 +3,14 @@ import Logging
 import Synchronization
 import Testing
 
+@testable import HawserProvider
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
+
 /// Keeps every line that a server logs, and the secrets that must be in none of them.
 final class ServerLog: Sendable {
     private let handler = InMemoryLogHandler()
@@ -23,6 +31,10 @@ final class ServerLog: Sendable {
 
     func addSecret(_ text: String) {
         secrets.withLock { _ = $0.insert(text) }
+    }
+
+    func addKey(of folder: ProviderFolder) throws {
+        addSecret(String(decoding: try Data(contentsOf: URL(filePath: folder.keyFile)).prefix(64), as: UTF8.self))
     }
 
     func expectNoSecret() {
