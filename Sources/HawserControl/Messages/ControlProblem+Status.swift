@@ -29,7 +29,7 @@ extension ControlProblem {
         )
     }
 
-    private static let answerable: Set<String> = [
+    package static let answerable: Set<String> = [
         "not_signed_in", "session_over", "tenant_disabled", "lease_over", "revoked", "access_denied", "quota_exceeded",
         "recovery", "not_found", "conflict", "too_many_sessions", "invalid_argument", "request_too_large",
         "unsupported",

@@ -23,7 +23,7 @@ public struct GrantRequest: Codable, Sendable {
 }
 
 public struct Grant: Codable, Sendable {
-    public enum Fallback: String, Codable, Sendable {
+    public enum Fallback: String, Codable, Sendable, CaseIterable {
         case never, gateway
     }
 

@@ -49,7 +49,7 @@ public struct TicketAnswer: Codable, Sendable {
 
 /// One request to the storage, signed by the provider: it is sent just as it is, and no other can be made of it.
 public struct Ticket: Codable, Sendable, Hashable {
-    public enum Outcome: String, Codable, Sendable {
+    public enum Outcome: String, Codable, Sendable, CaseIterable {
         /// `url` and `headers` are there.
         case granted
         /// This session has stored the object already.

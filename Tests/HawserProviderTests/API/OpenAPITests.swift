@@ -1,6 +1,7 @@
 import HTTPTypes
 import HawserControl
 import HawserFormat
+import NIOHTTP1
 import Testing
 import Yams
 
@@ -12,14 +13,17 @@ import Yams
     import Foundation
 #endif
 
-/// Holds docs/openapi.yaml against the server: the same operations, and the same fields in every message.
+/// Holds docs/openapi.yaml against the server: the same operations, and the same fields, types, values and limits in every
+/// message. `TestClient` looks at all answers of the server that tests get.
 @Suite struct OpenAPITests {
     private let document: Node
+    private let api: APIDocument
 
     init() throws {
         let path = #filePath.replacing("Tests/HawserProviderTests/API/OpenAPITests.swift", with: "docs/openapi.yaml")
         let text = String(decoding: try Data(contentsOf: URL(filePath: path)), as: UTF8.self)
         document = try #require(try Yams.compose(yaml: text))
+        api = try APIDocument.shared.get()
     }
 
     @Test func everyOperationIsInTheDocumentAndNoOther() throws {
@@ -61,7 +65,9 @@ import Yams
             var seen: Set<String> = []
             var always = properties
             for sample in samples {
-                let fields = try Self.fields(of: sample)
+                let value = try JSONDecoder().decode(APIValue.self, from: try JSONEncoder().encode(sample))
+                #expect(try api.problems(value, try #require(api.schema(name)), name) == [])
+                let fields = Set(try #require(value.object).keys)
                 seen.formUnion(fields)
                 always.formIntersection(fields)
             }
@@ -73,20 +79,117 @@ import Yams
         #expect(described.subtracting(values) == Set(Self.samples.keys))
     }
 
-    private static func fields(of value: any Encodable) throws -> Set<String> {
-        struct AnyKey: CodingKey {
-            var stringValue: String
-            var intValue: Int? { nil }
-            init(stringValue: String) { self.stringValue = stringValue }
-            init?(intValue: Int) { nil }
+    @Test func valuesThatCanBeChosenAreTheServers() throws {
+        func expect<Value: RawRepresentable<String> & CaseIterable>(
+            _ type: Value.Type,
+            _ name: String,
+            _ field: String? = nil
+        ) throws {
+            let schema = try #require(api.schema(name))
+            let values = field.map { schema["properties"]?[$0]?["enum"] } ?? schema["enum"]
+            #expect(values?.array.map(Set.init) == Set(type.allCases.map { .string($0.rawValue) }), "\(name)")
         }
-        struct Keys: Decodable {
-            let names: Set<String>
-            init(from decoder: any Decoder) throws {
-                names = Set(try decoder.container(keyedBy: AnyKey.self).allKeys.map(\.stringValue))
+        try expect(Purpose.self, "Purpose")
+        try expect(ConnectionMode.self, "ConnectionMode")
+        try expect(Grant.Fallback.self, "Grant", "fallback")
+        try expect(AccessPermissions.self, "Grant", "access")
+        try expect(StorageKind.self, "GrantStorage", "kind")
+        try expect(Ticket.Outcome.self, "Ticket", "outcome")
+    }
+
+    @Test func statusCodesAreThoseOfTheirTable() throws {
+        let path = #filePath.replacing(
+            "Tests/HawserProviderTests/API/OpenAPITests.swift",
+            with: "docs/control-protocol.md"
+        )
+        var codes: Set<String> = []
+        for line in String(decoding: try Data(contentsOf: URL(filePath: path)), as: UTF8.self).split(separator: "\n") {
+            guard let row = line.firstMatch(of: /^\| ([45][0-9]{2}) \| (.*) \|$/) else { continue }
+            // Behind a colon the row says more of its code.
+            for code in row.output.2.prefix(while: { $0 != ":" }).matches(of: /`([a-z_]+)`/) {
+                let problem = ControlProblem(HawserError.Code(String(code.output.1)), "")
+                codes.insert(problem.code)
+                #expect("\(problem.statusCode)" == row.output.1, "\(problem.code)")
             }
         }
-        return try JSONDecoder().decode(Keys.self, from: try JSONEncoder().encode(value)).names
+        #expect(codes.isSuperset(of: ControlProblem.answerable), "\(ControlProblem.answerable.subtracting(codes))")
+    }
+
+    @Test func limitsAreTheServers() async throws {
+        func limit(_ schema: String, _ field: String, _ word: String) throws -> Int {
+            try #require(api.schema(schema)?["properties"]?[field]?[word]?.integer, "\(schema).\(field)")
+        }
+        #expect(try limit("CommitRequest", "objects", "maxItems") == ControlAPI.mostKeys)
+        #expect(try limit("DeletionRequest", "keys", "maxItems") == ControlAPI.mostKeys)
+        #expect(try limit("TicketRequest", "puts", "maxItems") == ControlAPI.mostTickets)
+        #expect(try limit("TicketRequest", "gets", "maxItems") == ControlAPI.mostTickets)
+        let (name, agent) = (
+            try limit("RegistrationRequest", "name", "maxLength"), try limit("SignInRequest", "agent", "maxLength")
+        )
+        try await withProvider { provider, client in
+            let key = "packs/d/ab/ab" + String(repeating: "0", count: 62)
+            let session = try await client.signIn(purpose: .prune)
+            let code = try await provider.database.addJoinCode(.device(tenant: provider.tenant, subtenant: nil))
+            var registration = RegistrationRequest(code: code, publicKey: Data(count: 32), name: "")
+            registration.name = String(repeating: "n", count: name + 1)
+            #expect(try await client.post(ControlAPI.devices, registration).code == "invalid_argument")
+            registration.name.removeLast()
+            #expect(try await client.post(ControlAPI.devices, registration).status == 200)
+
+            let device = try await client.register()
+            var signIn = try client.signInRequest(device, nonce: try await client.nonce())
+            signIn.agent = String(repeating: "a", count: agent + 1)
+            #expect(try await client.post(ControlAPI.sessions, signIn).code == "invalid_argument")
+            signIn.agent.removeLast()
+            #expect(try await client.post(ControlAPI.sessions, signIn).status == 200)
+
+            let path = ControlAPI.deletions(provider.repository)
+            let keys = Array(repeating: key, count: ControlAPI.mostKeys + 1)
+            let many = try await client.post(path, DeletionRequest(keys: keys), token: session.token)
+            #expect(many.code == "invalid_argument")
+            let tickets = TicketRequest(gets: Array(keys.prefix(ControlAPI.mostTickets + 1)))
+            let tooMany = try await client.post(
+                ControlAPI.tickets(provider.repository),
+                tickets,
+                token: session.token
+            )
+            #expect(tooMany.code == "invalid_argument")
+            for query in ["limit=0", "limit=1001", "prefix=" + String(repeating: "a", count: 201)] {
+                let path = ControlAPI.objects(provider.repository) + "?" + query
+                #expect(try await client.send(.GET, path, token: session.token).code == "invalid_argument")
+            }
+        }
+    }
+
+    /// What looks at messages sees what is wrong with them.
+    @Test(arguments: [
+        (#"{"limit":5,"used":0,"reserved":0,"pending":0}"#, [String]()),
+        (#"{"limit":-5,"used":0,"reserved":0,"pending":0}"#, ["x.limit: minimum"]),
+        (#"{"used":0.5,"reserved":0,"pending":0}"#, ["x.used: type"]),
+        (#"{"used":0,"reserved":"0","pending":0}"#, ["x.reserved: type"]),
+        (#"{"used":0,"reserved":0,"pending":0,"free":1}"#, ["x: properties"]),
+        (#"{"used":0,"reserved":0,"limit":null,"pending":0}"#, ["x.limit: type"]),
+        (#"{"used":0,"reserved":0}"#, ["x: required"]), ("[]", ["x: required", "x: type"]),
+    ])
+    func wrongMessagesAreSeen(_ text: String, _ problems: [String]) throws {
+        let value = try JSONDecoder().decode(APIValue.self, from: Data(text.utf8))
+        #expect(try api.problems(value, try #require(api.schema("QuotaState")), "x") == problems)
+    }
+
+    @Test func wrongTextsAreSeen() throws {
+        for (name, text) in [
+            ("ID", "0123"), ("ID", "0123456789ABCDEF0123456789ABCDEF"), ("Purpose", "delete"), ("ConnectionMode", ""),
+        ] {
+            #expect(try api.problems(.string(text), try #require(api.schema(name)), "x").count == 1, "\(text)")
+        }
+        let sealed = #"{"generation":1,"encapsulatedKey":"-","ciphertext":""}"#
+        let value = try JSONDecoder().decode(APIValue.self, from: Data(sealed.utf8))
+        let schema = try #require(api.schema("SealedCredentials"))
+        #expect(api.problems(value, schema, "x") == ["x.encapsulatedKey: contentEncoding"])
+        #expect(api.problems(status: 201, body: Data(), of: .signIn) == ["signIn does not answer 201"])
+        let refused = Data(#"{"code":"not_found","message":""}"#.utf8)
+        #expect(api.problems(status: 404, body: refused, of: nil) == [])
+        #expect(api.problems(status: 400, body: refused, of: .lease) == ["not_found is not answered by 400"])
     }
 
     /// Of each message one with everything, and one with nothing that can be left out.

@@ -1,5 +1,6 @@
 import AsyncHTTPClient
 import Crypto
+import HTTPTypes
 import HawserControl
 import HawserFormat
 import NIOCore
@@ -82,11 +83,24 @@ struct TestClient: Sendable {
         for signature in String(buffer: body).matches(of: /X-Amz-Signature=([0-9a-f]{64})/) {
             provider.log.addSecret(String(signature.output.1))
         }
-        return Answer(
+        let answer = Answer(
             status: Int(response.status.code),
             headers: response.headers,
             body: Data(body.readableBytesView)
         )
+        let problems = try APIDocument.shared.get().problems(
+            status: answer.status,
+            body: answer.body,
+            of: operation(request)
+        )
+        #expect(problems == [])
+        return answer
+    }
+
+    private func operation(_ request: HTTPClientRequest) -> ControlOperation? {
+        let target = request.url.drop { $0 != ":" }.dropFirst(3).drop { $0 != "/" }
+        guard let method = HTTPRequest.Method(rawValue: request.method.rawValue) else { return nil }
+        return ControlRoute(method: method, target: String(target)).operation
     }
 
     func send(_ method: HTTPMethod, _ path: String, token: String? = nil, body: Data? = nil) async throws -> Answer {
@@ -94,7 +108,12 @@ struct TestClient: Sendable {
     }
 
     func post(_ path: String, _ value: some Encodable, token: String? = nil) async throws -> Answer {
-        try await send(.POST, path, token: token, body: try JSONEncoder().encode(value))
+        let body = try JSONEncoder().encode(value)
+        let answer = try await send(.POST, path, token: token, body: body)
+        if answer.status < 300, let operation = ControlRoute(method: .post, target: path).operation {
+            #expect(try APIDocument.shared.get().problems(request: body, of: operation) == [])
+        }
+        return answer
     }
 
     // MARK: A machine of the tenant's
@@ -202,6 +221,8 @@ struct TestClient: Sendable {
         let response = try await http.execute(request, timeout: .seconds(60))
         #expect(response.status == .ok)
         #expect(response.headers.first(name: "content-type") == "application/x-ndjson")
+        let operation = try #require(ControlRoute(method: .get, target: path).operation)
+        let document = try APIDocument.shared.get()
         let (events, event) = AsyncThrowingStream.makeStream(of: Event.self)
         return try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask {
@@ -210,6 +231,7 @@ struct TestClient: Sendable {
                     for try await part in response.body {
                         held.append(contentsOf: part.readableBytesView)
                         while let end = held.firstIndex(of: UInt8(ascii: "\n")) {
+                            #expect(document.problems(line: Data(held[..<end]), of: operation) == [])
                             event.yield(try JSONDecoder().decode(Event.self, from: held[..<end]))
                             held = Data(held[(end + 1)...])
                         }
