@@ -174,6 +174,25 @@ import Testing
         }
     }
 
+    /// What the storage alone counts is not zero, and the bill says so.
+    @Test(
+        arguments: [
+            (RepositorySettings(mode: .gateway, access: .tickets), []), (RepositorySettings(access: .provider), []),
+            (RepositorySettings(access: .tickets), [.egress]),
+            (RepositorySettings(access: .sts), [.requests, .egress]),
+            (RepositorySettings(access: .shared), [.requests, .egress]),
+        ] as [(RepositorySettings, [UsageMonth.Uncounted])]
+    )
+    func billsSayWhatIsNotCounted(_ settings: RepositorySettings, _ uncounted: [UsageMonth.Uncounted]) async throws {
+        try await TestProvider.with { provider in
+            let tenant = try await provider.tenant(in: provider.repository("main", settings), limit: nil)
+            provider.database.count(MoverUsage(requests: 2), in: tenant.folder)
+            let service = AdminService(provider.database, folder: provider.folder)
+            let lines = try await service.perform(UsageMonth(month: "2026-01"))
+            #expect(lines.map(\.uncounted) == [uncounted])
+        }
+    }
+
     @Test func usageIsSampledByDay() async throws {
         try await TestProvider.with { provider in
             let tenant = try await provider.tenant(in: provider.repository(), limit: nil)
@@ -199,6 +218,7 @@ import Testing
             #expect(lines.map(\.average) == [200])
             #expect(lines.map(\.peak) == [300])
             #expect(lines.map(\.requests) == [8] && lines.map(\.egress) == [20])
+            #expect(lines.map(\.uncounted) == [[]])
             await expectError(.invalidArgument) { try await service.perform(UsageMonth(month: "2026-13")) }
         }
     }

@@ -120,6 +120,7 @@ extension ControlService {
             )
         }
         let (storage, folder) = try await ticketPlace(id, session)
+        database.count(MoverUsage(requests: 1), in: folder.id)
         let store = try await database.store(storage, folder: folder.path(in: storage.settings), logger: logger)
         let objects: [ObjectInfo]
         do {

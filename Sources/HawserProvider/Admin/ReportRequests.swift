@@ -62,14 +62,26 @@ public struct UsageMonth: AdminRequest {
         /// Bytes, over the days with samples.
         public var average: Int
         public var peak: Int
-        /// To gateway servers, and those for which a ticket was given; what goes straight to the storage with other access,
-        /// only the storage counts.
+        /// To gateway servers, those for which a ticket was given, and lists of objects that the server gave.
         public var requests: Int
         /// Bytes of objects that gateway servers sent.
         public var egress: Int
+        /// What of these only the storage counts, by the way on which the repository is reached now.
+        public var uncounted: [Uncounted] = []
+    }
+
+    public enum Uncounted: String, Codable, Sendable {
+        case requests, egress
     }
 
     public func run(_ service: AdminService) async throws -> [Line] {
+        var lines = try await lines(service)
+        let uncounted = try await service.uncounted()
+        for index in lines.indices { lines[index].uncounted = uncounted[lines[index].repository] ?? [] }
+        return lines
+    }
+
+    private func lines(_ service: AdminService) async throws -> [Line] {
         guard Timestamp(text: month + "-01T00:00:00.000000000Z") != nil else {
             throw HawserError(.invalidArgument, "A month is such as 2026-01.", place: month)
         }
@@ -88,6 +100,30 @@ public struct UsageMonth: AdminRequest {
                 requests: days.reduce(0) { min($0 + $1.requests, ledgerBound) },
                 egress: days.reduce(0) { min($0 + $1.egress, ledgerBound) }
             )
+        }
+    }
+}
+
+extension AdminService {
+    /// By repositories' names.
+    fileprivate func uncounted() async throws -> [String: [UsageMonth.Uncounted]] {
+        let kinds = Dictionary(uniqueKeysWithValues: try await database.storages().map { ($0.id, $0.settings.kind) })
+        let repositories = try await database.repositories()
+        return Dictionary(
+            uniqueKeysWithValues: repositories.map { repository in
+                (repository.name, repository.settings.uncounted(kinds[repository.storage] ?? .compatible))
+            }
+        )
+    }
+}
+
+extension RepositorySettings {
+    fileprivate func uncounted(_ kind: StorageKind) -> [UsageMonth.Uncounted] {
+        switch (mode, kind, access) {
+        case (.gateway, _, _), (.direct, .compatible, .provider): []
+        // How long what is read is, a ticket does not tell.
+        case (.direct, _, .tickets), (.direct, .google, _): [.egress]
+        case (.direct, _, _): [.requests, .egress]
         }
     }
 }

@@ -18,7 +18,8 @@ public struct TenantSettings: Codable, Sendable, Hashable {
     public var mostSessions: Int?
     /// Bytes a second, all sessions together; `nil` without a limit. Gateway servers enforce it.
     public var bandwidth: Int?
-    /// Names of the cloud gateways that the tenant is told of; empty: all.
+    /// Names of the cloud gateways that the tenant is told of; empty: all. It spreads tenants, and keeps nobody out: a relay
+    /// passes on what it can't look into.
     public var gateways: [String]
     /// Whether the tenant may restore and prune what its subtenants have.
     public var reachesSubtenants: Bool

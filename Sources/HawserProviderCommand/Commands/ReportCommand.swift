@@ -28,8 +28,15 @@ struct ReportCommand: AsyncParsableCommand {
             let lines = try await options.perform(UsageMonth(month: month))
             try show(
                 lines,
-                ["tenant", "subtenant", "repository", "days", "requests", "average", "peak", "egress"],
-                lines.map { [$0.tenant, $0.subtenant ?? "", $0.repository, String($0.days), String($0.requests)] },
+                [
+                    "tenant", "subtenant", "repository", "days", "requests", "not counted", "average", "peak", "egress",
+                ],
+                lines.map {
+                    [
+                        $0.tenant, $0.subtenant ?? "", $0.repository, String($0.days), String($0.requests),
+                        $0.uncounted.map(\.rawValue).joined(separator: " "),
+                    ]
+                },
                 bytes: lines.map { [$0.average, $0.peak, $0.egress] }
             )
         } else {

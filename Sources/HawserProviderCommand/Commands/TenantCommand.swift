@@ -25,7 +25,12 @@ struct TenantFields: ParsableArguments {
     @Option(help: ArgumentHelp("Bytes a second, all sessions together, such as 50M, or none.", valueName: "size"))
     var bandwidth: OptionalSize?
 
-    @Option(help: ArgumentHelp("Cloud gateways that the tenant is told of; all, unless given.", valueName: "name"))
+    @Option(
+        help: ArgumentHelp(
+            "Cloud gateways that the tenant is told of, to spread tenants; all, unless given.",
+            valueName: "name"
+        )
+    )
     var gateway: [String] = []
 
     @Option(help: ArgumentHelp("Whether the tenant may restore and prune what its subtenants have.", valueName: "bool"))
