@@ -86,8 +86,8 @@ import Testing
         let report = try run("report", "--csv")
         #expect(
             report.output == """
-                tenant,repository,state,last backup,lease end,quota,used,free
-                acme,main,enabled,,2030-01-02 00:00,536870912000,0,536870912000
+                tenant,repository,state,last backup,oldest backup,lease end,quota,used,free
+                acme,main,enabled,,,2030-01-02 00:00,536870912000,0,536870912000
 
                 """
         )

@@ -145,11 +145,54 @@ import Testing
             // A session alone is no backup.
             try await provider.database.endSession(full.session().session)
             let backup = try await half.session()
-            _ = try await provider.database.commit(backup, [], isSnapshot: true)
+            _ = try await provider.database.commit(backup, [], before: .snapshot)
             try await provider.database.endSession(backup.session)
             let end = provider.clock.wall + .seconds(10 * 86_400)
             _ = try await provider.database.updateTenant(half.tenant) { $0.leaseEnd = end }
-            #expect(try await codes() == ["over_quota full in main", "no_backup full", "lease_ends half"])
+            #expect(try await codes() == ["over_quota full in main", "no_backup full: machine", "lease_ends half"])
+        }
+    }
+
+    @Test func eachMachineHasItsOwnLastBackup() async throws {
+        try await TestProvider.with { provider in
+            let admin = AdminService(provider.database, folder: provider.folder)
+            let database = provider.database
+            let one = try await provider.tenant("one", in: provider.repository(), limit: nil)
+            var second = one
+            second.device = try await provider.device(tenant: one.tenant)
+            let part = try await one.subtenant("part", limit: nil)
+            func alarms() async throws -> [String] {
+                try await admin.perform(AlarmList()).filter { $0.code == "no_backup" }.map(\.subject)
+            }
+            func backUp(_ tenant: TestTenant, _ purpose: Purpose = .backup, before kind: ObjectKind) async throws {
+                let session = try await tenant.session(purpose)
+                _ = try await database.commit(session, [], before: kind)
+                try await database.endSession(session.session)
+            }
+            provider.advance(.seconds(3 * 86_400))
+            #expect(try await alarms() == ["one", "one/part"])
+            // Checkpoints, and snapshots that are made of old ones, are no backups.
+            try await backUp(second, before: .checkpoint)
+            try await backUp(second, .prune, before: .snapshot)
+            #expect(try await database.lastBackups().isEmpty)
+            #expect(try await alarms() == ["one/part"])
+            try await backUp(part, before: .snapshot)
+            let first = provider.clock.wall
+            #expect(try await alarms().isEmpty)
+            var report = try await admin.perform(UsageReport())
+            #expect(report.map(\.lastBackup) == [first] && report.map(\.oldestBackup) == [nil])
+            provider.advance(.seconds(2 * 86_400))
+            try await backUp(one, before: .snapshot)
+            provider.advance(.seconds(86_400))
+            // One machine's backup says nothing of another.
+            #expect(Set(try await alarms()) == ["one: machine", "one/part: machine"])
+            #expect(try await database.devices().filter { $0.lastBackup == nil }.map(\.id) == [second.device])
+            try await database.revokeDevice(second.device)
+            #expect(try await alarms() == ["one/part: machine"])
+            report = try await admin.perform(UsageReport())
+            #expect(report.map(\.oldestBackup) == [first])
+            try await database.setSubtenant(part.subtenant.unsafelyUnwrapped, isEnabled: false)
+            #expect(try await alarms().isEmpty)
         }
     }
 

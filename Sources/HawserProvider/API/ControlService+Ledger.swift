@@ -24,15 +24,17 @@ extension ControlService {
         -> CommitAnswer
     {
         try Self.checkCount(request.objects.count)
+        var kind: ObjectKind?
         if let snapshot = request.snapshot {
-            guard let key = ObjectKey(snapshot), key.kind == .snapshot || key.kind == .checkpoint else {
+            kind = ObjectKey(snapshot)?.kind
+            guard kind == .snapshot || kind == .checkpoint else {
                 throw HawserError(.invalidArgument, "This is no key of a snapshot or checkpoint.")
             }
         }
         let (quota, time) = try await database.commit(
             LedgerTarget(session, repository: repository),
             request.objects,
-            isSnapshot: request.snapshot != nil
+            before: kind
         )
         return CommitAnswer(quota: quota, receivedAt: time.seconds)
     }

@@ -18,7 +18,11 @@ public struct UsageReport: AdminRequest {
         public var free: Int?
         /// More than the quota, by a listing of the storage.
         public var isOver: Bool
+        /// Of any of its machines and its subtenants'.
         public var lastBackup: Moment?
+        /// The last one of that machine whose last one was longest ago; `nil` when one that backs up has none yet, or none
+        /// backs up any more.
+        public var oldestBackup: Moment?
         public var leaseEnd: Moment?
     }
 
@@ -36,7 +40,8 @@ public struct UsageReport: AdminRequest {
                 used: view.folder.used,
                 free: view.folder.free,
                 isOver: view.folder.isOver,
-                lastBackup: backups[tenant.id],
+                lastBackup: backups[tenant.id]?.latest,
+                oldestBackup: backups[tenant.id]?.oldest,
                 leaseEnd: tenant.leaseEnd
             )
         }

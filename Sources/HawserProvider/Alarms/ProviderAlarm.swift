@@ -37,15 +37,9 @@ extension ConfigurationDatabase {
             alarms.append(ProviderAlarm(code: "clock", subject: "server", message: text))
         }
         for view in try await quotas(of: nil) { alarms += Self.quota(view) }
-        let backups = try await lastBackups()
+        alarms += try await backupAlarms(days: daysWithoutBackup)
         for tenant in try await tenants() where tenant.isEnabled {
             alarms += Self.contract(tenant, now, daysBeforeEnd)
-            // One that never was is counted from the tenant's first day.
-            let last = backups[tenant.id] ?? tenant.created
-            if now - last >= .seconds(daysWithoutBackup * 86_400) {
-                let text = backups[tenant.id].map { "The last backup was at \($0)." } ?? "There is no backup yet."
-                alarms.append(ProviderAlarm(code: "no_backup", subject: tenant.name, message: text))
-            }
         }
         for storage in try await storages() where storage.keyMustBeRotated {
             let text = "Somebody who may not use it any more has its key: make a new one, then `storage rotate-key`."

@@ -19,6 +19,7 @@ extension DeviceRecord {
         created = Moment(milliseconds: row["created"])
         lastSeen = row.moment("lastSeen")
         revoked = row.moment("revoked")
+        lastBackup = row.moment("lastBackup")
     }
 }
 

@@ -1,28 +1,27 @@
 import GRDB
 public import HawserControl
-import HawserFormat
+public import HawserFormat
 import HawserStorage
 
 /// Objects by their keys: those that were stored, and tickets for those that will be.
 extension ConfigurationDatabase {
     /// Objects that are in the storage now. The client is believed: it costs the tenant.
     ///
-    /// - Parameter isSnapshot: whether a snapshot is about to be written: then the session must be alive.
+    /// - Parameter kind: `snapshot` or `checkpoint`, when one is about to be written: then the session must be alive.
     /// - Returns: the quota, and when this was noted.
     /// - Throws: `invalidArgument` for a key that is none of the format; `accessDenied` in a session that stores nothing;
     ///   `sessionOver` for a snapshot.
     public func commit(
         _ target: LedgerTarget,
         _ objects: [ObjectRecord],
-        isSnapshot: Bool = false
+        before kind: ObjectKind? = nil
     ) async throws -> (quota: QuotaState, at: Moment) {
         try Self.check(objects)
         return try await write { [self] transaction in
-            var writer = try LedgerWrite(transaction, target, self, isSettling: !isSnapshot)
+            var writer = try LedgerWrite(transaction, target, self, isSettling: kind == nil)
             try writer.commit(objects)
-            if isSnapshot {
-                try transaction.db.update("tenant", id: target.tenant, ["lastSnapshot": transaction.wall.milliseconds])
-            }
+            // Of a checkpoint nobody knows whether a backup will come of it; others' snapshots are made of old ones.
+            if kind == .snapshot, writer.purpose == .backup { try transaction.noteBackup(of: target.session) }
             return (try writer.account().quota, transaction.wall)
         }
     }

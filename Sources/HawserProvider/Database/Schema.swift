@@ -13,6 +13,9 @@ enum Schema {
         migrator.registerMigration("3") { db in
             try db.execute(sql: version3)
         }
+        migrator.registerMigration("backups of devices") { db in
+            try db.execute(sql: backupsOfDevices)
+        }
         return migrator
     }
 
@@ -174,5 +177,15 @@ enum Schema {
         ALTER TABLE usageDay ADD COLUMN requests INTEGER NOT NULL DEFAULT 0;
         ALTER TABLE usageDay ADD COLUMN egress INTEGER NOT NULL DEFAULT 0;
         CREATE INDEX deletionOfFolder ON deletion (folder, state, id);
+        """
+
+    private static let backupsOfDevices = """
+        -- Of the wall clock: since when it tries to back up, and its last backup that came to its end.
+        ALTER TABLE device ADD COLUMN backsUpSince INTEGER;
+        ALTER TABLE device ADD COLUMN lastBackup INTEGER;
+        UPDATE device SET backsUpSince = created,
+            lastBackup = (SELECT lastSnapshot FROM tenant WHERE tenant.id = device.tenant)
+        WHERE id IN (SELECT device FROM session WHERE purpose = 'backup');
+        ALTER TABLE tenant DROP COLUMN lastSnapshot;
         """
 }

@@ -63,7 +63,7 @@ extension ConfigurationDatabase {
                     "lastRequest": transaction.now.milliseconds,
                 ]
             )
-            try db.update("device", id: device, ["lastSeen": transaction.wall.milliseconds])
+            try transaction.noteSeen(device, purpose)
             guard let row = try db.row("SELECT * FROM session WHERE fence = ?", [db.lastInsertedRowID]) else {
                 throw Row.damaged("session")
             }

@@ -52,14 +52,4 @@ extension ConfigurationDatabase {
             }
         }
     }
-
-    /// When each tenant last told of a snapshot, by the wall clock.
-    func lastBackups() async throws -> [ControlID: Moment] {
-        try await read { db in
-            let rows = try db.rows("SELECT id, lastSnapshot FROM tenant WHERE lastSnapshot IS NOT NULL")
-            return Dictionary(
-                uniqueKeysWithValues: try rows.map { (try $0.id("id"), Moment(milliseconds: $0["lastSnapshot"])) }
-            )
-        }
-    }
 }

@@ -60,6 +60,8 @@ public struct DeviceRecord: Codable, Sendable, Hashable {
     public var created: Moment
     public var lastSeen: Moment?
     public var revoked: Moment?
+    /// The last one that came to its end, by the wall clock.
+    public var lastBackup: Moment?
 }
 
 /// What may sign in with a device, and whether it may now.

@@ -43,11 +43,15 @@ struct ReportCommand: AsyncParsableCommand {
             let lines = try await options.perform(UsageReport())
             try show(
                 lines,
-                ["tenant", "repository", "state", "last backup", "lease end", "quota", "used", "free"],
+                [
+                    "tenant", "repository", "state", "last backup", "oldest backup", "lease end", "quota", "used",
+                    "free",
+                ],
                 lines.map {
                     [
                         $0.tenant, $0.repository, $0.isOver ? "over quota" : $0.isEnabled ? "enabled" : "disabled",
-                        $0.lastBackup.map(\.text) ?? "", $0.leaseEnd.map(\.text) ?? "",
+                        $0.lastBackup.map(\.text) ?? "", $0.oldestBackup.map(\.text) ?? "",
+                        $0.leaseEnd.map(\.text) ?? "",
                     ]
                 },
                 bytes: lines.map { [$0.quota, $0.used, $0.free] }

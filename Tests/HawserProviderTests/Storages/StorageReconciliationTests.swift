@@ -195,7 +195,7 @@ import Testing
             )
             let database = tenant.database
             let session = try await tenant.session()
-            _ = try await database.commit(session, [one], isSnapshot: true)
+            _ = try await database.commit(session, [one], before: .snapshot)
             _ = try await database.reserve(session, [two])
             try await database.removeTenant(tenant.tenant, keep: .seconds(60))
             let work = stored.work()
