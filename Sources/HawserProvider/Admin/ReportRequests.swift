@@ -48,7 +48,7 @@ public struct UsageReport: AdminRequest {
     }
 }
 
-/// For bills: what each tenant and subtenant had stored and did in a month (UTC).
+/// For bills: what each tenant and subtenant had stored and did in a month (UTC), also those that are gone since.
 public struct UsageMonth: AdminRequest {
     public static let operation = "report.month"
     /// `2026-01`.
@@ -92,13 +92,13 @@ public struct UsageMonth: AdminRequest {
         }
         let days = try await service.database.usage(from: month + "-01", through: month + "-31")
         let byFolder = Dictionary(grouping: days, by: \.folder)
-        return try await service.database.quotas(of: nil).compactMap { view in
-            guard let days = byFolder[view.folder.id] else { return nil }
+        return try await service.database.folderNames().compactMap { names in
+            guard let days = byFolder[names.folder] else { return nil }
             let sampled = days.filter { $0.samples > 0 }
             return Line(
-                tenant: view.tenant,
-                subtenant: view.subtenant,
-                repository: view.repository,
+                tenant: names.tenant,
+                subtenant: names.subtenant,
+                repository: names.repository,
                 days: sampled.count,
                 average: Int(sampled.reduce(0.0) { $0 + Double($1.average) } / Double(max(1, sampled.count))),
                 peak: days.map(\.peak).max() ?? 0,

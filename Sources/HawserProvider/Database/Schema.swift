@@ -16,6 +16,9 @@ enum Schema {
         migrator.registerMigration("backups of devices") { db in
             try db.execute(sql: backupsOfDevices)
         }
+        migrator.registerMigration("bills of former folders") { db in
+            try db.execute(sql: billsOfFormerFolders)
+        }
         return migrator
     }
 
@@ -187,5 +190,20 @@ enum Schema {
             lastBackup = (SELECT lastSnapshot FROM tenant WHERE tenant.id = device.tenant)
         WHERE id IN (SELECT device FROM session WHERE purpose = 'backup');
         ALTER TABLE tenant DROP COLUMN lastSnapshot;
+        """
+
+    private static let billsOfFormerFolders = """
+        -- Names, for the bills of what is gone.
+        CREATE TABLE formerFolder (
+            id TEXT PRIMARY KEY, tenant TEXT NOT NULL, subtenant TEXT, repository TEXT NOT NULL
+        ) WITHOUT ROWID, STRICT;
+        -- As before, but a folder's days stay when it goes.
+        CREATE TABLE newUsageDay (
+            folder TEXT NOT NULL, day TEXT NOT NULL, samples INTEGER NOT NULL, sum REAL NOT NULL, peak INTEGER NOT NULL,
+            requests INTEGER NOT NULL DEFAULT 0, egress INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (folder, day)
+        ) WITHOUT ROWID, STRICT;
+        INSERT INTO newUsageDay SELECT folder, day, samples, sum, peak, requests, egress FROM usageDay;
+        DROP TABLE usageDay;
+        ALTER TABLE newUsageDay RENAME TO usageDay;
         """
 }

@@ -50,12 +50,13 @@ extension ConfigurationDatabase {
         }
     }
 
-    /// Forgets a removed tenant whose folders a listing has shown to be empty. The audit log stays. Done again, it changes
-    /// nothing.
+    /// Forgets a removed tenant whose folders a listing has shown to be empty. The audit log and what bills are made of stay.
+    /// Done again, it changes nothing.
     ///
     /// - Throws: `conflict` when it is not removed, or has another folder.
     func forgetTenant(_ id: ControlID, folders: Set<ControlID>) async throws {
         let holder = key
+        try await writeUsage()
         try await write { [sessions] transaction in
             let db = transaction.db
             guard let row = try db.row("SELECT * FROM tenant WHERE id = ?", [id.text]) else { return }
@@ -69,22 +70,29 @@ extension ConfigurationDatabase {
                 )
             }
             try transaction.endRefusedSessions(of: tenant, sessions)
-            for folder in own {
-                for row in try db.rows("SELECT id FROM credential WHERE folder = ?", [folder.text]) {
-                    try transaction.setSecret("credential/\(row["id"] as String)", nil, holder.key)
-                }
-                for table in ["credential", "deletion", "usageDay", "reservation", "lease", "work"] {
-                    try db.run("DELETE FROM \(table) WHERE folder = ?", [folder.text])
-                }
-                try transaction.audit("folder.empty", folder.text, "a listing shows that nothing is left")
-            }
-            for table in ["folder", "session", "device", "joinCode", "subtenant"] {
+            for folder in own { try transaction.forgetFolder(folder, holder.key) }
+            for table in ["session", "device", "joinCode", "subtenant"] {
                 try db.run("DELETE FROM \(table) WHERE tenant = ?", [id.text])
             }
             try db.run("DELETE FROM tenant WHERE id = ?", [id.text])
             try transaction.audit("tenant.forget", tenant.name, "\(own.count) folders")
             transaction.publish(.tenant(id))
         }
+    }
+}
+
+extension Transaction {
+    /// One that a listing has shown to be empty.
+    fileprivate func forgetFolder(_ folder: ControlID, _ key: ProviderKey) throws {
+        for row in try db.rows("SELECT id FROM credential WHERE folder = ?", [folder.text]) {
+            try setSecret("credential/\(row["id"] as String)", nil, key)
+        }
+        try db.run("INSERT INTO formerFolder \(ConfigurationDatabase.folderNames) WHERE folder.id = ?", [folder.text])
+        for table in ["credential", "deletion", "reservation", "lease", "work"] {
+            try db.run("DELETE FROM \(table) WHERE folder = ?", [folder.text])
+        }
+        try db.run("DELETE FROM folder WHERE id = ?", [folder.text])
+        try audit("folder.empty", folder.text, "a listing shows that nothing is left")
     }
 }
 

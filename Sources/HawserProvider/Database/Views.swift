@@ -29,6 +29,31 @@ extension ConfigurationDatabase {
         }
     }
 
+    /// Id, tenant, subtenant, repository.
+    static let folderNames = """
+        SELECT folder.id, tenant.name, subtenant.name, repository.name FROM folder
+        JOIN tenant ON tenant.id = folder.tenant JOIN repository ON repository.id = folder.repository
+        LEFT JOIN subtenant ON subtenant.id = folder.subtenant
+        """
+
+    /// Of all folders, also of those that are gone.
+    func folderNames() async throws -> [FolderNames] {
+        try await read { db in
+            try db.rows(
+                """
+                SELECT * FROM formerFolder UNION ALL \(Self.folderNames) ORDER BY tenant, repository, subtenant
+                """
+            ).map { row in
+                FolderNames(
+                    folder: try row.id("id"),
+                    tenant: row["tenant"],
+                    subtenant: row["subtenant"],
+                    repository: row["repository"]
+                )
+            }
+        }
+    }
+
     func sessionViews(of tenant: ControlID?) async throws -> [SessionView] {
         let live = sessions
         return try await read { db in
@@ -52,4 +77,12 @@ extension ConfigurationDatabase {
             }
         }
     }
+}
+
+/// Whose a folder is, or was.
+struct FolderNames: Sendable {
+    var folder: ControlID
+    var tenant: String
+    var subtenant: String?
+    var repository: String
 }

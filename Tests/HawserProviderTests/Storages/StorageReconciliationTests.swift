@@ -197,6 +197,8 @@ import Testing
             let session = try await tenant.session()
             _ = try await database.commit(session, [one], before: .snapshot)
             _ = try await database.reserve(session, [two])
+            try await database.beat()
+            database.count(MoverUsage(requests: 3, egress: 5), in: part.folder)
             try await database.removeTenant(tenant.tenant, keep: .seconds(60))
             let work = stored.work()
             await work.removeTenants()
@@ -214,6 +216,13 @@ import Testing
             #expect(stored.server.bytesStored == (hasVersions ? 400 : 300))
             #expect(try await database.auditEntries(limit: 1).first?.action == "tenant.forget")
             _ = try await database.verifyAudit()
+            // The month is still to be billed.
+            let bill = try await AdminService(database, folder: stored.provider.folder)
+                .perform(UsageMonth(month: "2026-01"))
+            #expect(
+                bill.map { [$0.tenant, $0.subtenant] } == [["other", nil], ["tenant", nil], ["tenant", "part"]]
+            )
+            #expect(bill.map(\.peak) == [0, 100, 0] && bill.map(\.egress) == [0, 0, 5])
             await work.removeTenants()
             #expect(try await stored.keys(other).count == 2)
         }
