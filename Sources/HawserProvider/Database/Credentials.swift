@@ -151,6 +151,30 @@ extension Transaction {
         )
     }
 
+    /// Where credentials can still store what a session could not any more: over quota by a listing, or after the contract's
+    /// end. Those that are revoked are no more, so that each is found once.
+    func revokeCredentialsBeyondLimits() throws {
+        try db.run(
+            """
+            UPDATE folder SET mustRevoke = 1 WHERE NOT mustRevoke AND id IN (
+                SELECT folder.id FROM folder AS full
+                JOIN folder ON folder.tenant = full.tenant AND folder.repository = full.repository
+                    AND (full.subtenant IS NULL OR full.id = folder.id)
+                JOIN credential ON credential.folder = folder.id
+                WHERE full.isOver AND credential.purpose IN ('backup', 'full') AND credential.expires > ?1
+                UNION ALL
+                SELECT folder.id FROM tenant
+                JOIN folder ON folder.tenant = tenant.id JOIN credential ON credential.folder = folder.id
+                WHERE credential.expires > ?1 AND (
+                    tenant.leaseEnd <= ?2 AND credential.purpose IN ('backup', 'full')
+                    OR tenant.leaseEnd <= ?3 AND credential.purpose = 'prune'
+                )
+            )
+            """,
+            [now.milliseconds, wall.milliseconds, (wall - TenantRecord.pruneAfterEnd).milliseconds]
+        )
+    }
+
     /// Of all folders in the storage.
     func removeCredentials(storage: ControlID, _ key: ProviderKey) throws {
         let rows = try db.rows(

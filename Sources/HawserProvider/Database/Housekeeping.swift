@@ -12,7 +12,7 @@ extension ConfigurationDatabase {
     static let sessionsAreKept = Duration.seconds(90 * 86_400)
 
     /// What the one server does every 10 s: a sign of life, so that other servers keep out and the steady clock never
-    /// goes back; the end of leases; a sample of usage.
+    /// goes back; the end of leases, and of credentials beyond a limit; a sample of usage.
     func beat() async throws {
         try await writeUsage()
         try await write { transaction in
@@ -21,6 +21,7 @@ extension ConfigurationDatabase {
             try Setting.steady.set(transaction.now.milliseconds, db)
             try transaction.sampleUsage()
             try transaction.forgetOldWork()
+            try transaction.revokeCredentialsBeyondLimits()
             try db.run("DELETE FROM joinCode WHERE expires <= ?", [transaction.now.milliseconds])
         }
         while try await expireLeases() == 256 {}

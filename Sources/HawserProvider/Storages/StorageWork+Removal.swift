@@ -33,7 +33,7 @@ extension StorageWork {
         }
     }
 
-    /// Ends what was issued for folders whose tenant was disabled, or one of whose machines was revoked.
+    /// Ends what was issued for folders whose tenant was disabled, is over a limit, or one of whose machines was revoked.
     func revokeCredentials() async {
         await guarded("revoked credentials") {
             let due = try await database.foldersToRevoke()

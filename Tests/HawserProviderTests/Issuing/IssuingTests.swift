@@ -123,6 +123,44 @@ struct IssuingTests {
         }
     }
 
+    @Test(
+        "End at the storage over quota and after the contract's end, once",
+        arguments: ["own quota", "tenant's quota", "contract"]
+    )
+    func beyondLimits(what: String) async throws {
+        try await with(Self.ways[1]) { stored, storage in
+            let tenant = try await stored.tenant(limit: 1000)
+            let part = try await tenant.subtenant("part", limit: 500)
+            let (work, database) = (stored.work(), stored.provider.database)
+            let account = try await database.account(part.record())
+            let key = try await stored.path(part) + "x"
+            let first = try await work.issuer.temporary(storage, folder: account, purpose: .backup)
+            func pass() async throws {
+                try await database.beat()
+                await work.revokeCredentials()
+            }
+            try await pass()
+            #expect(try await status("PUT", key, first.credentials, storage) == 200)
+            switch what {
+            case "own quota":
+                _ = try await database.reconcile(part.folder, listing: listing([object(501)]))
+            case "tenant's quota":
+                _ = try await database.reconcile(tenant.folder, listing: listing([object(1001)]))
+            default:
+                _ = try await database.updateTenant(tenant.tenant) { $0.leaseEnd = stored.provider.clock.wall }
+            }
+            try await pass()
+            #expect(try await status("PUT", key, first.credentials, storage) == 403)
+            // What reads, and what prunes, goes on.
+            for purpose in [Purpose.restore, .prune] {
+                let issued = try await work.issuer.temporary(storage, folder: account, purpose: purpose)
+                try await pass()
+                #expect(try await status("GET", key, issued.credentials, storage) == 200)
+            }
+            #expect(try await database.auditEntries(limit: 100, action: "credential.revoke").count == 1)
+        }
+    }
+
     /// Of a role that all tenants share nothing can be taken back.
     @Test("Keep a removed tenant's folder while they could store there", arguments: ways)
     func removed(tokens: SecurityTokenSettings) async throws {
