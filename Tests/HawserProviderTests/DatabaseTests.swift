@@ -47,7 +47,9 @@ import Testing
                     INSERT INTO storage (id, name, settings, created) VALUES ('s', 's', '{}', 0);
                     INSERT INTO repository VALUES ('r', 'r', 's', '{}', 0);
                     INSERT INTO tenant (id, name, isEnabled, settings, created) VALUES ('t', 't', 1, '{}', 0);
-                    INSERT INTO folder (id, repository, tenant, epoch) VALUES ('f', 'r', 't', 0);
+                    INSERT INTO subtenant VALUES ('u', 't', 'part 0123456789abcdef0123456789abcdef', 0, 0, 7);
+                    INSERT INTO folder (id, repository, tenant, subtenant, epoch) VALUES ('f', 'r', 't', 'u', 0);
+                    INSERT INTO usageDay VALUES ('f', '2026-01-01', 1, 5, 5);
                     INSERT INTO device (id, tenant, name, publicKey, created) VALUES ('d', 't', 'd', x'00', 0);
                     INSERT INTO session (id, tenant, device, purpose, agent, token, opened, lastRequest)
                         VALUES ('s', 't', 'd', 'backup', '', x'00', 0, 0);
@@ -61,6 +63,12 @@ import Testing
             #expect(try Bool.fetchOne(db, sql: "SELECT mustRevoke FROM folder WHERE id = 'f'") == false)
             // The ticket may still be in use.
             #expect(try Int.fetchOne(db, sql: "SELECT ticketEnd FROM reservation") == 7)
+            #expect(try Int.fetchOne(db, sql: "SELECT backsUpSince FROM device") == 0)
+            #expect(try Int.fetchOne(db, sql: "SELECT peak FROM usageDay") == 5)
+            // Nobody has said that it may be deleted.
+            let removed = try #require(try Row.fetchOne(db, sql: "SELECT * FROM subtenant"))
+            let (name, end): (String, Int64) = (removed["name"], removed["deleteAfter"])
+            #expect(name == "part" && end == 7 + 36_500 * 86_400_000)
         }
     }
 

@@ -36,7 +36,7 @@ import Testing
             }
             #expect(paths.count == 2)
             // A subtenant of the same name again has another folder; the old one goes on counting.
-            try await provider.database.removeSubtenant(part.subtenant.unsafelyUnwrapped)
+            try await provider.database.removeSubtenant(part.subtenant.unsafelyUnwrapped, keep: .seconds(60))
             let again = try await tenant.subtenant("part", limit: 10)
             #expect(again.folder != part.folder)
             #expect(try await provider.database.folders(of: tenant.tenant).count == 3)
@@ -296,14 +296,81 @@ import Testing
             let opened = try await provider.database.openSession(device: tenant.device, purpose: .backup, agent: "")
             try await provider.database.removeTenant(tenant.tenant, keep: .seconds(3 * 86_400))
             await expectError(.tenantDisabled) { try provider.database.session(token: opened.token) }
-            #expect(try await provider.database.removedTenants().isEmpty)
-            provider.jumpWall(seconds: 3 * 86_400)
-            #expect(try await provider.database.removedTenants().map(\.id) == [tenant.tenant])
+            #expect(try await provider.database.removedOwners().isEmpty)
+            // A clock that jumps ahead deletes nothing.
+            provider.jumpWall(seconds: 30 * 86_400)
+            #expect(try await provider.database.removedOwners().isEmpty)
+            provider.advance(.seconds(3 * 86_400))
+            #expect(try await provider.database.removedOwners().map(\.tenant) == [tenant.tenant])
             // It had the bucket's own key.
             #expect(try await provider.database.storage(repository.storage).keyMustBeRotated)
             let settings = try await provider.database.storage(repository.storage).settings
             try await provider.database.updateStorage(repository.storage, settings, secret: Secret([1]))
             #expect(try await !provider.database.storage(repository.storage).keyMustBeRotated)
+        }
+    }
+
+    @Test func aRemovalIsTakenBackUntilTheDeletionBegins() async throws {
+        try await TestProvider.with { provider in
+            let database = provider.database
+            let admin = AdminService(database, folder: provider.folder)
+            let tenant = try await provider.tenant("acme", in: provider.repository(), limit: 100)
+            await expectError(.conflict) { try await admin.perform(TenantRestore(tenant: "acme")) }
+            _ = try await admin.perform(TenantRemove(tenant: "acme", keepDays: 1))
+            var update = TenantUpdate(tenant: "acme")
+            update.isEnabled = true
+            let enable = update
+            await expectError(.conflict) { try await admin.perform(enable) }
+            await expectError(.tenantDisabled) { try await tenant.session() }
+            provider.advance(.seconds(86_400))
+            let due = try #require(try await database.removedOwners().first)
+            let restored = try await admin.perform(TenantRestore(tenant: "acme"))
+            #expect(restored.isEnabled && restored.deleteAfter == nil)
+            _ = try await tenant.session()
+            // Who was about to delete does not.
+            #expect(try await !database.beginDeletion(of: due))
+            await expectError(.conflict) { try await database.forget(due, folders: [tenant.folder]) }
+            _ = try await admin.perform(TenantRemove(tenant: "acme", keepDays: 0))
+            #expect(try await database.beginDeletion(of: due))
+            await expectError(.conflict) { try await admin.perform(TenantRestore(tenant: "acme")) }
+            await expectError(.conflict) { try await admin.perform(TenantRemove(tenant: "acme", keepDays: 9)) }
+        }
+    }
+
+    @Test func aRemovedSubtenantComesBackWithItsMachines() async throws {
+        try await TestProvider.with { provider in
+            let admin = AdminService(provider.database, folder: provider.folder)
+            let tenant = try await provider.tenant("acme", in: provider.repository(), limit: 100)
+            let part = try await tenant.subtenant("part", limit: 10)
+            let id = try #require(part.subtenant)
+            let remove = SubtenantRemove(tenant: "acme", subtenant: "part", keepDays: 1)
+            _ = try await admin.perform(remove)
+            await expectError(.tenantDisabled) { try await part.session() }
+            await expectError(.conflict) {
+                try await admin.perform(SubtenantUpdate(tenant: "acme", subtenant: "part", isEnabled: true))
+            }
+            await expectError(.conflict) {
+                try await admin.perform(QuotaSet(tenant: "acme", subtenant: "part", repository: "main", limit: 5))
+            }
+            await expectError(.notFound) {
+                try await provider.database.openSession(
+                    device: tenant.device,
+                    purpose: .restore,
+                    agent: "",
+                    subtenant: "part"
+                )
+            }
+            _ = try await admin.perform(SubtenantAdd(tenant: "acme", name: "part"))
+            #expect(try await admin.perform(QuotaShow()).map(\.subtenant) == [nil, "part (removed)"])
+            // Its name is another's now.
+            await expectError(.conflict) {
+                try await admin.perform(SubtenantRestore(tenant: "acme", subtenant: id.text))
+            }
+            _ = try await admin.perform(remove)
+            _ = try await admin.perform(SubtenantRestore(tenant: "acme", subtenant: id.text))
+            _ = try await part.session()
+            #expect(try await admin.perform(QuotaShow()).map(\.subtenant) == [nil, "part"])
+            #expect(try await admin.perform(SubtenantList(tenant: "acme")).map(\.id).first == id)
         }
     }
 }

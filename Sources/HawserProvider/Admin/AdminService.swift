@@ -53,6 +53,7 @@ public struct AdminService: AdminTransport {
 
     private static let requests: [any AdminRequest.Type] = [
         TenantAdd.self, TenantList.self, TenantShow.self, TenantUpdate.self, TenantRemove.self, TenantJoinCode.self,
+        TenantRestore.self, SubtenantRestore.self,
         SubtenantAdd.self, SubtenantList.self, SubtenantUpdate.self, SubtenantRemove.self,
         DeviceList.self, DeviceRevoke.self,
         StorageAdd.self, StorageList.self, StorageShow.self, StorageUpdate.self, StorageRemove.self,

@@ -4,6 +4,7 @@ import HawserFormat
 /// A quota with names instead of ids.
 public struct QuotaView: Codable, Sendable, Hashable {
     public var tenant: String
+    /// `NAME (removed)` for one that is only kept: another can have its name.
     public var subtenant: String?
     public var repository: String
     public var folder: FolderRecord

@@ -78,7 +78,7 @@ public struct TenantUpdate: AdminRequest {
         let id = try await service.tenant(tenant).id
         return try await service.database.updateTenant(id, actor: service.actor) { tenant in
             guard tenant.deleteAfter == nil else {
-                throw HawserError(.conflict, "The tenant was removed.", place: tenant.name)
+                throw ConfigurationDatabase.wasRemoved(tenant.name)
             }
             if let isEnabled { tenant.isEnabled = isEnabled }
             if let leaseEnd { tenant.leaseEnd = leaseEnd.value }
@@ -103,12 +103,31 @@ public struct TenantRemove: AdminRequest {
     }
 
     public func run(_ service: AdminService) async throws -> AdminDone {
-        guard (0...36_500).contains(keepDays) else {
+        let keep = try Self.duration(keepDays)
+        let id = try await service.tenant(tenant).id
+        try await service.database.removeTenant(id, keep: keep, actor: service.actor)
+        return AdminDone()
+    }
+
+    fileprivate static func duration(_ days: Int) throws -> Duration {
+        guard (0...36_500).contains(days) else {
             throw HawserError(.invalidArgument, "Data is kept 0 to 36500 days.")
         }
-        let id = try await service.tenant(tenant).id
-        try await service.database.removeTenant(id, keep: .seconds(keepDays * 86_400), actor: service.actor)
-        return AdminDone()
+        return .seconds(days * 86_400)
+    }
+}
+
+/// Takes a removal back, while its days last.
+public struct TenantRestore: AdminRequest {
+    public static let operation = "tenant.restore"
+    public var tenant: String
+
+    public init(tenant: String) {
+        self.tenant = tenant
+    }
+
+    public func run(_ service: AdminService) async throws -> TenantRecord {
+        try await service.database.restoreTenant(service.tenant(tenant).id, actor: service.actor)
     }
 }
 
@@ -195,9 +214,32 @@ public struct SubtenantUpdate: AdminRequest {
     }
 }
 
+/// As `TenantRemove`.
 public struct SubtenantRemove: AdminRequest {
     public static let operation = "subtenant.remove"
     public var tenant: String
+    public var subtenant: String
+    public var keepDays: Int
+
+    public init(tenant: String, subtenant: String, keepDays: Int) {
+        self.tenant = tenant
+        self.subtenant = subtenant
+        self.keepDays = keepDays
+    }
+
+    public func run(_ service: AdminService) async throws -> AdminDone {
+        let keep = try TenantRemove.duration(keepDays)
+        let record = try await service.subtenant(subtenant, of: service.tenant(tenant))
+        try await service.database.removeSubtenant(record.id, keep: keep, actor: service.actor)
+        return AdminDone()
+    }
+}
+
+/// As `TenantRestore`.
+public struct SubtenantRestore: AdminRequest {
+    public static let operation = "subtenant.restore"
+    public var tenant: String
+    /// The id, where another has the name.
     public var subtenant: String
 
     public init(tenant: String, subtenant: String) {
@@ -207,7 +249,7 @@ public struct SubtenantRemove: AdminRequest {
 
     public func run(_ service: AdminService) async throws -> AdminDone {
         let record = try await service.subtenant(subtenant, of: service.tenant(tenant))
-        try await service.database.removeSubtenant(record.id, actor: service.actor)
+        try await service.database.restoreSubtenant(record.id, actor: service.actor)
         return AdminDone()
     }
 }

@@ -77,6 +77,7 @@ extension ConfigurationDatabase {
                 guard record.tenant == tenant else {
                     throw HawserError(.notFound, "The tenant has no such subtenant.", place: subtenant.text)
                 }
+                guard record.deleteAfter == nil else { throw Self.wasRemoved(record.name) }
                 _ = try db.folder(tenant, nil, repository)
             }
             if let id = try db.folderID(tenant, subtenant, repository) {

@@ -19,6 +19,9 @@ enum Schema {
         migrator.registerMigration("bills of former folders") { db in
             try db.execute(sql: billsOfFormerFolders)
         }
+        migrator.registerMigration("removed subtenants") { db in
+            try db.execute(sql: removedSubtenants)
+        }
         return migrator
     }
 
@@ -205,5 +208,24 @@ enum Schema {
         INSERT INTO newUsageDay SELECT folder, day, samples, sum, peak, requests, egress FROM usageDay;
         DROP TABLE usageDay;
         ALTER TABLE newUsageDay RENAME TO usageDay;
+        """
+
+    private static let removedSubtenants = """
+        -- As tenants: removed ones go at last, and their names are free before. Nobody has said so of those that are: they stay,
+        -- for a hundred years.
+        CREATE TABLE newSubtenant (
+            id TEXT PRIMARY KEY, tenant TEXT NOT NULL REFERENCES tenant, name TEXT NOT NULL,
+            isEnabled INTEGER NOT NULL, created INTEGER NOT NULL, deleteAfter INTEGER, keptUntil INTEGER,
+            isDeleting INTEGER NOT NULL DEFAULT 0
+        ) STRICT;
+        INSERT INTO newSubtenant (id, tenant, name, isEnabled, created, deleteAfter)
+            SELECT id, tenant, CASE WHEN removed IS NULL THEN name ELSE substr(name, 1, length(name) - 33) END,
+                isEnabled, created, removed + 36500 * 86400000 FROM subtenant;
+        DROP TABLE subtenant;
+        ALTER TABLE newSubtenant RENAME TO subtenant;
+        CREATE UNIQUE INDEX subtenantName ON subtenant (tenant, name) WHERE deleteAfter IS NULL;
+        -- As deleteAfter, by the steady clock.
+        ALTER TABLE tenant ADD COLUMN keptUntil INTEGER;
+        ALTER TABLE tenant ADD COLUMN isDeleting INTEGER NOT NULL DEFAULT 0;
         """
 }

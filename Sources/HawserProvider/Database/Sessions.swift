@@ -150,7 +150,7 @@ extension Transaction {
             )
         }
         let row = try db.row(
-            "SELECT * FROM subtenant WHERE tenant = ? AND name = ?",
+            "SELECT * FROM subtenant WHERE tenant = ? AND name = ? AND deleteAfter IS NULL",
             [identity.tenant.id.text, name]
         )
         guard let row else { throw HawserError(.notFound, "There is no such subtenant.", place: name) }

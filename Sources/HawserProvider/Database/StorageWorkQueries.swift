@@ -35,65 +35,6 @@ extension ConfigurationDatabase {
             return first + others
         }
     }
-
-    /// Whether tickets or credentials of the tenant could still be used.
-    func canStillStore(_ tenant: ControlID) async throws -> Bool {
-        let now = clock.steady.milliseconds
-        return try await read { db in
-            try db.exists(
-                """
-                SELECT 1 FROM folder WHERE tenant = ?1 AND (storableUntil > ?2 OR
-                    EXISTS (SELECT 1 FROM reservation WHERE folder = folder.id AND (expires > ?2 OR ticketEnd > ?2)))
-                """,
-                [tenant.text, now]
-            )
-        }
-    }
-
-    /// Forgets a removed tenant whose folders a listing has shown to be empty. The audit log and what bills are made of stay.
-    /// Done again, it changes nothing.
-    ///
-    /// - Throws: `conflict` when it is not removed, or has another folder.
-    func forgetTenant(_ id: ControlID, folders: Set<ControlID>) async throws {
-        let holder = key
-        try await writeUsage()
-        try await write { [sessions] transaction in
-            let db = transaction.db
-            guard let row = try db.row("SELECT * FROM tenant WHERE id = ?", [id.text]) else { return }
-            let tenant = try TenantRecord(row)
-            let own = try db.rows("SELECT id FROM folder WHERE tenant = ?", [id.text]).map { try $0.id("id") }
-            guard let end = tenant.deleteAfter, end <= transaction.wall, folders == Set(own) else {
-                throw HawserError(
-                    .conflict,
-                    "The tenant is not removed, or has got another folder.",
-                    place: tenant.name
-                )
-            }
-            try transaction.endRefusedSessions(of: tenant, sessions)
-            for folder in own { try transaction.forgetFolder(folder, holder.key) }
-            for table in ["session", "device", "joinCode", "subtenant"] {
-                try db.run("DELETE FROM \(table) WHERE tenant = ?", [id.text])
-            }
-            try db.run("DELETE FROM tenant WHERE id = ?", [id.text])
-            try transaction.audit("tenant.forget", tenant.name, "\(own.count) folders")
-            transaction.publish(.tenant(id))
-        }
-    }
-}
-
-extension Transaction {
-    /// One that a listing has shown to be empty.
-    fileprivate func forgetFolder(_ folder: ControlID, _ key: ProviderKey) throws {
-        for row in try db.rows("SELECT id FROM credential WHERE folder = ?", [folder.text]) {
-            try setSecret("credential/\(row["id"] as String)", nil, key)
-        }
-        try db.run("INSERT INTO formerFolder \(ConfigurationDatabase.folderNames) WHERE folder.id = ?", [folder.text])
-        for table in ["credential", "deletion", "reservation", "lease", "work"] {
-            try db.run("DELETE FROM \(table) WHERE folder = ?", [folder.text])
-        }
-        try db.run("DELETE FROM folder WHERE id = ?", [folder.text])
-        try audit("folder.empty", folder.text, "a listing shows that nothing is left")
-    }
 }
 
 extension FolderRecord {

@@ -11,6 +11,7 @@ extension TenantRecord {
         settings = try row.json("settings")
         created = Moment(milliseconds: row["created"])
         deleteAfter = row.moment("deleteAfter")
+        isDeleting = row["isDeleting"]
     }
 
     /// A prune is possible so long after the contract's end, so that a full tenant gets out.
@@ -36,6 +37,8 @@ extension SubtenantRecord {
         name = row["name"]
         isEnabled = row["isEnabled"]
         created = Moment(milliseconds: row["created"])
+        deleteAfter = row.moment("deleteAfter")
+        isDeleting = row["isDeleting"]
     }
 
     var refusal: HawserError? {
@@ -101,6 +104,10 @@ extension ConfigurationDatabase {
                     "settings": try jsonText(new.settings), "deleteAfter": new.deleteAfter?.milliseconds,
                 ]
             )
+            if new.deleteAfter != old.deleteAfter {
+                let end = new.deleteAfter.map { transaction.now + ($0 - transaction.wall) }
+                try transaction.db.update("tenant", id: id, ["keptUntil": end?.milliseconds])
+            }
             try transaction.audit("tenant.update", old.name, Self.differences(old, new))
             transaction.publish(.tenant(id))
             let leaves = old.isEnabled && (!new.isEnabled || new.deleteAfter != nil)
@@ -113,23 +120,6 @@ extension ConfigurationDatabase {
             }
             try transaction.endRefusedSessions(of: new, sessions)
             return new
-        }
-    }
-
-    /// Ends its sessions now; after `keep` everything is to be deleted, which `removedTenants` tells.
-    public func removeTenant(_ id: ControlID, keep: Duration, actor: String = "server") async throws {
-        let end = clock.wall + keep
-        _ = try await updateTenant(id, actor: actor) { tenant in
-            tenant.isEnabled = false
-            tenant.deleteAfter = end
-        }
-    }
-
-    /// Whose data is to be deleted now.
-    public func removedTenants() async throws -> [TenantRecord] {
-        let now = clock.wall.milliseconds
-        return try await read {
-            try $0.rows("SELECT * FROM tenant WHERE deleteAfter <= ? ORDER BY name", [now]).map(TenantRecord.init)
         }
     }
 
@@ -159,10 +149,11 @@ extension ConfigurationDatabase {
         }
     }
 
+    /// Removed ones, which can have the name of another, come last.
     public func subtenants(of tenant: ControlID) async throws -> [SubtenantRecord] {
         try await read {
             try $0.rows(
-                "SELECT * FROM subtenant WHERE tenant = ? AND removed IS NULL ORDER BY name",
+                "SELECT * FROM subtenant WHERE tenant = ? ORDER BY deleteAfter IS NOT NULL, name, created",
                 [tenant.text]
             ).map(SubtenantRecord.init)
         }
@@ -192,26 +183,11 @@ extension ConfigurationDatabase {
     public func setSubtenant(_ id: ControlID, isEnabled: Bool, actor: String = "server") async throws {
         try await write(actor: actor) { [sessions] transaction in
             let subtenant = try transaction.db.one("subtenant", id: id, what: "subtenant").map(SubtenantRecord.init)
+            guard subtenant.deleteAfter == nil else { throw Self.wasRemoved(subtenant.name) }
             try transaction.db.update("subtenant", id: id, ["isEnabled": isEnabled])
             try transaction.audit(isEnabled ? "subtenant.enable" : "subtenant.disable", subtenant.name)
             transaction.publish(.tenant(subtenant.tenant))
             if !isEnabled { try transaction.endSessions(ofSubtenant: subtenant, sessions) }
-        }
-    }
-
-    /// Its folder goes on counting until it is deleted; the name becomes free.
-    public func removeSubtenant(_ id: ControlID, actor: String = "server") async throws {
-        try await write(actor: actor) { [sessions] transaction in
-            let subtenant = try transaction.db.one("subtenant", id: id, what: "subtenant").map(SubtenantRecord.init)
-            let now = transaction.wall.milliseconds
-            try transaction.db.update(
-                "subtenant",
-                id: id,
-                ["isEnabled": false, "removed": now, "name": "\(subtenant.name) \(id)"]
-            )
-            try transaction.audit("subtenant.remove", subtenant.name)
-            transaction.publish(.tenant(subtenant.tenant))
-            try transaction.endSessions(ofSubtenant: subtenant, sessions)
         }
     }
 }

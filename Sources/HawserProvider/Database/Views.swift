@@ -7,8 +7,9 @@ extension ConfigurationDatabase {
         try await read { db in
             try db.rows(
                 """
-                SELECT folder.*, tenant.name AS tenantName, subtenant.name AS subtenantName,
-                    repository.name AS repositoryName, storage.settings AS storageSettings
+                SELECT folder.*, tenant.name AS tenantName, repository.name AS repositoryName,
+                    subtenant.name || IIF(subtenant.deleteAfter IS NULL, '', ' (removed)') AS subtenantName,
+                    storage.settings AS storageSettings
                 FROM folder JOIN tenant ON tenant.id = folder.tenant
                 JOIN repository ON repository.id = folder.repository JOIN storage ON storage.id = repository.storage
                 LEFT JOIN subtenant ON subtenant.id = folder.subtenant

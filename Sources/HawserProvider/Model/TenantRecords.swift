@@ -11,6 +11,8 @@ public struct TenantRecord: Codable, Sendable, Hashable {
     public var created: Moment
     /// Removed: everything is deleted after this.
     public var deleteAfter: Moment?
+    /// The deletion has begun, and can't be taken back.
+    public var isDeleting: Bool
 }
 
 public struct TenantSettings: Codable, Sendable, Hashable {
@@ -47,6 +49,9 @@ public struct SubtenantRecord: Codable, Sendable, Hashable {
     public var name: String
     public var isEnabled: Bool
     public var created: Moment
+    /// As of a tenant.
+    public var deleteAfter: Moment?
+    public var isDeleting: Bool
 }
 
 /// A machine that may sign in.

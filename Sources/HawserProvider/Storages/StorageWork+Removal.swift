@@ -6,18 +6,20 @@ import Logging
 import Synchronization
 
 extension StorageWork {
-    /// Deletes what removed tenants have stored, proves by a listing that nothing is left, and forgets them.
+    /// Deletes what removed tenants and subtenants have stored, proves by a listing that nothing is left, and forgets them.
     func removeTenants() async {
         await guarded("removed tenants") {
-            let removed = try await database.removedTenants()
+            let removed = try await database.removedOwners()
             // What was removed before the database was restored waits for the provider's word, as other deletions do.
             let recovery = try await database.recovery()
             guard !removed.isEmpty, recovery?.isApproved ?? true else { return }
             let places = try await places()
-            for tenant in removed where !Task.isCancelled {
+            for owner in removed where !Task.isCancelled {
                 // What could still put something there after the proof has to end before.
-                guard try await !database.canStillStore(tenant.id) else { continue }
-                let own = places.values.filter { $0.folder.tenant == tenant.id }
+                guard try await !database.canStillStore(owner), try await database.beginDeletion(of: owner) else {
+                    continue
+                }
+                let own = places.values.filter { owner.owns($0.folder) }
                 let empty = FolderSet()
                 await byStorage(.remove, Array(own)) { place in
                     _ = try await self.unlessBusy(in: place.folder.id) {
@@ -27,8 +29,8 @@ extension StorageWork {
                     }
                 }
                 guard empty.all == Set(own.map(\.folder.id)) else { continue }
-                try await database.forgetTenant(tenant.id, folders: empty.all)
-                logger.notice("A removed tenant's data is deleted", metadata: ["tenant": "\(tenant.id)"])
+                try await database.forget(owner, folders: empty.all)
+                logger.notice("What was removed is deleted", metadata: ["\(owner.table)": "\(owner.id)"])
             }
         }
     }
@@ -70,7 +72,7 @@ extension StorageWork {
                 guard first == nil, upload == nil else {
                     throw HawserError(
                         .conflict,
-                        "Objects are left in the folder of a removed tenant.",
+                        "Objects are left in the folder of a removed tenant or subtenant.",
                         place: first ?? upload
                     )
                 }

@@ -8,7 +8,7 @@ struct SubtenantCommand: ParsableCommand {
         abstract: "Manage the parts of a tenant that have devices and a folder of their own.",
         subcommands: [
             SubtenantAddCommand.self, SubtenantListCommand.self, SubtenantUpdateCommand.self,
-            SubtenantRemoveCommand.self,
+            SubtenantRemoveCommand.self, SubtenantRestoreCommand.self,
         ]
     )
 }
@@ -46,7 +46,14 @@ struct SubtenantListCommand: AsyncParsableCommand {
             records,
             options,
             ["NAME", "STATE", "ID"],
-            records.map { [$0.name, $0.isEnabled ? "enabled" : "disabled", $0.id.text] }
+            records.map { record in
+                let state = ownerState(
+                    isEnabled: record.isEnabled,
+                    deleteAfter: record.deleteAfter,
+                    isDeleting: record.isDeleting
+                )
+                return [record.name, state, record.id.text]
+            }
         )
     }
 }
@@ -78,16 +85,39 @@ struct SubtenantUpdateCommand: AsyncParsableCommand {
 struct SubtenantRemoveCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "remove",
-        abstract: "Remove a subtenant; its data goes on counting for the tenant until it is deleted.",
-        discussion: "Example: hawser-provider subtenant remove acme branch-1"
+        abstract: "Remove a subtenant: its sessions end now, its data is deleted later, and counts until then.",
+        discussion: """
+            Until the deletion begins, `subtenant restore` takes it back.
+
+            Example: hawser-provider subtenant remove acme branch-1 --keep 30
+            """
     )
 
     @Argument(help: "The tenant's name or id.") var tenant: String
     @Argument(help: "The subtenant's name or id.") var subtenant: String
+    @Option(help: ArgumentHelp("Days for which the data is kept.", valueName: "days")) var keep: Int
     @OptionGroup var options: ProviderOptions
 
     func run() async throws {
-        let answer = try await options.perform(SubtenantRemove(tenant: tenant, subtenant: subtenant))
-        try Output.show(answer, options, "Removed subtenant \(subtenant).")
+        let request = SubtenantRemove(tenant: tenant, subtenant: subtenant, keepDays: keep)
+        let answer = try await options.perform(request)
+        try Output.show(answer, options, "Removed subtenant \(subtenant); its data is deleted in \(keep) days.")
+    }
+}
+
+struct SubtenantRestoreCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "restore",
+        abstract: "Take the removal of a subtenant back, while its data is kept.",
+        discussion: "Example: hawser-provider subtenant restore acme branch-1"
+    )
+
+    @Argument(help: "The tenant's name or id.") var tenant: String
+    @Argument(help: "The subtenant's name; or its id, where another has the name now.") var subtenant: String
+    @OptionGroup var options: ProviderOptions
+
+    func run() async throws {
+        let answer = try await options.perform(SubtenantRestore(tenant: tenant, subtenant: subtenant))
+        try Output.show(answer, options, "Subtenant \(subtenant) is enabled again.")
     }
 }

@@ -9,7 +9,8 @@ struct TenantCommand: ParsableCommand {
         abstract: "Manage tenants.",
         subcommands: [
             TenantAddCommand.self, TenantListCommand.self, TenantShowCommand.self, TenantUpdateCommand.self,
-            TenantRemoveCommand.self, TenantJoinCodeCommand.self, TenantExportAccessCommand.self,
+            TenantRemoveCommand.self, TenantRestoreCommand.self, TenantJoinCodeCommand.self,
+            TenantExportAccessCommand.self,
         ]
     )
 }
@@ -107,10 +108,13 @@ struct TenantListCommand: AsyncParsableCommand {
 }
 
 extension TenantRecord {
-    var state: String {
-        if let deleteAfter { return "removed, kept until \(deleteAfter.text)" }
-        return isEnabled ? "enabled" : "disabled"
-    }
+    var state: String { ownerState(isEnabled: isEnabled, deleteAfter: deleteAfter, isDeleting: isDeleting) }
+}
+
+func ownerState(isEnabled: Bool, deleteAfter: Moment?, isDeleting: Bool) -> String {
+    if isDeleting { return "removed, being deleted" }
+    if let deleteAfter { return "removed, kept until \(deleteAfter.text)" }
+    return isEnabled ? "enabled" : "disabled"
 }
 
 struct TenantShowCommand: AsyncParsableCommand {
@@ -142,7 +146,7 @@ struct TenantShowCommand: AsyncParsableCommand {
                     "Gateways",
                     tenant.settings.gateways.isEmpty ? "all" : tenant.settings.gateways.joined(separator: ", "),
                 ],
-                ["Subtenants", answer.subtenants.map(\.name).joined(separator: ", ")],
+                ["Subtenants", answer.subtenants.filter { $0.deleteAfter == nil }.map(\.name).joined(separator: ", ")],
                 ["Devices", answer.devices.filter { $0.revoked == nil }.map(\.name).joined(separator: ", ")],
                 ["Note", tenant.settings.note],
             ]
@@ -183,7 +187,11 @@ struct TenantRemoveCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "remove",
         abstract: "Remove a tenant: its sessions end now, its data is deleted later.",
-        discussion: "Example: hawser-provider tenant remove acme --keep 30"
+        discussion: """
+            Until the deletion begins, `tenant restore` takes it back.
+
+            Example: hawser-provider tenant remove acme --keep 30
+            """
     )
 
     @Argument(help: "The tenant's name or id.") var tenant: String
@@ -193,6 +201,22 @@ struct TenantRemoveCommand: AsyncParsableCommand {
     func run() async throws {
         let answer = try await options.perform(TenantRemove(tenant: tenant, keepDays: keep))
         try Output.show(answer, options, "Removed tenant \(tenant); its data is deleted in \(keep) days.")
+    }
+}
+
+struct TenantRestoreCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "restore",
+        abstract: "Take the removal of a tenant back, while its data is kept.",
+        discussion: "Example: hawser-provider tenant restore acme"
+    )
+
+    @Argument(help: "The tenant's name or id.") var tenant: String
+    @OptionGroup var options: ProviderOptions
+
+    func run() async throws {
+        let tenant = try await options.perform(TenantRestore(tenant: tenant))
+        try Output.show(tenant, options, "Tenant \(tenant.name) is \(tenant.state) again.")
     }
 }
 

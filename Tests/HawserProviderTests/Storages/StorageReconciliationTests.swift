@@ -227,4 +227,43 @@ import Testing
             #expect(try await stored.keys(other).count == 2)
         }
     }
+
+    @Test func aRemovedSubtenantLeavesNothingAndCountsNoMore() async throws {
+        try await StoredTenants.with { stored in
+            let tenant = try await stored.tenant(limit: 1000)
+            let part = try await tenant.subtenant("part", limit: 500)
+            let (database, work) = (tenant.database, stored.work())
+            let (own, other) = (object(100), object(200))
+            for (owner, content) in [(tenant, own), (part, other)] {
+                try await stored.store([content], owner)
+                let session = try await owner.session()
+                _ = try await database.commit(session, [content])
+                _ = try await database.lease(session, bytes: 50)
+            }
+            try await database.beat()
+            let path = try await stored.path(part)
+            try await database.removeSubtenant(#require(part.subtenant), keep: .seconds(60))
+            let next = try await tenant.subtenant("part", limit: 10)
+            await work.removeTenants()
+            #expect(try await stored.keys(part) == [other.key])
+            #expect(try await tenant.record().belowCommitted == 200)
+            stored.provider.advance(.seconds(60))
+            await work.removeTenants()
+            #expect(stored.server.keys(in: StoredTenants.bucket, prefix: path) == [])
+            #expect(try await stored.keys(tenant) == [own.key])
+            let record = try await tenant.record()
+            #expect((record.used, record.belowReserved) == (100, 0))
+            #expect(try await Set(database.folders().map(\.id)) == [tenant.folder, next.folder])
+            #expect(try await database.subtenants(of: tenant.tenant).map(\.id) == [next.subtenant])
+            #expect(try await Set(database.devices().map(\.id)) == [tenant.device, next.device])
+            #expect(try await database.auditEntries(limit: 1).first?.action == "subtenant.forget")
+            let bill = try await AdminService(database, folder: stored.provider.folder)
+                .perform(UsageMonth(month: "2026-01"))
+            #expect(bill.map { [$0.tenant, $0.subtenant] } == [["tenant", nil], ["tenant", "part"]])
+            #expect(bill.map(\.peak) == [100, 200])
+            await work.removeTenants()
+            _ = try await tenant.session()
+            _ = try await next.session()
+        }
+    }
 }
