@@ -18,6 +18,10 @@ public struct ReconciliationReport: Codable, Sendable, Hashable {
     public var foreign: [String]
     /// More is there than the quota allows.
     public var isOver: Bool
+    /// Leases were open, or something was stored meanwhile: some bytes may count twice until the next listing.
+    public var isLoose = false
+    /// For that reason the ledger is as it was.
+    public var isDropped = false
 
     public var difference: Int { after - before }
 }
@@ -34,7 +38,9 @@ public struct UnfinishedUploads: Sendable {
 }
 
 /// Sessions stored something in the folder while it was listed. The ledger is as it was; another time may be quieter.
-struct ListingDisturbed: Error {}
+struct ListingDisturbed: Error {
+    var report: ReconciliationReport
+}
 
 /// What a session left behind that only the storage can tell.
 public struct UnprovenWork: Sendable, Hashable {
@@ -167,10 +173,12 @@ extension ConfigurationDatabase {
             report.after = found + added
             // What is on a lease now, the listing may have seen, and it is told of later all the same.
             let isLoose = try added > 0 || db.exists("SELECT 1 FROM lease WHERE folder = ?", [folder.text])
+            report.isLoose = isLoose
             if needsQuiet, isLoose, (row["epoch"] as Int64) >= epoch, !old.isListingOverdue(transaction.wall),
                 found <= old.committed + old.reserved
             {
-                throw ListingDisturbed()
+                (report.after, report.isOver, report.isDropped) = (old.committed, old.isOver, true)
+                throw ListingDisturbed(report: report)
             }
             try transaction.apply(.init(committed: report.after - old.committed), to: old)
             try db.update(
@@ -194,8 +202,14 @@ extension ConfigurationDatabase {
 
     /// Ended sessions with bytes that nobody knows the fate of.
     ///
-    /// - Parameter skipping: folders that are not looked at now.
-    public func unprovenWork(limit: Int = 100, skipping: [ControlID] = []) async throws -> [UnprovenWork] {
+    /// - Parameters:
+    ///   - folder: only there.
+    ///   - skipping: folders that are not looked at now.
+    public func unprovenWork(
+        in folder: ControlID? = nil,
+        limit: Int = 100,
+        skipping: [ControlID] = []
+    ) async throws -> [UnprovenWork] {
         try await read { db in
             try db.rows(
                 """
@@ -203,10 +217,10 @@ extension ConfigurationDatabase {
                 JOIN session ON session.id = work.session JOIN folder ON folder.id = work.folder
                 WHERE session.ended IS NOT NULL AND (work.unproven > 0
                     OR EXISTS (SELECT 1 FROM lease WHERE lease.session = work.session AND lease.folder = work.folder))
-                    AND work.folder NOT IN (SELECT value FROM json_each(?))
-                ORDER BY session.fence LIMIT ?
+                    AND work.folder NOT IN (SELECT value FROM json_each(?1)) AND (?2 IS NULL OR work.folder = ?2)
+                ORDER BY session.fence LIMIT ?3
                 """,
-                [try jsonText(skipping.map(\.text)), limit]
+                [try jsonText(skipping.map(\.text)), folder?.text, limit]
             ).map { row in
                 let session = try SessionRecord(row)
                 return UnprovenWork(

@@ -60,7 +60,14 @@ extension StorageWork {
     }
 
     private func reconcile(_ ended: [UnprovenWork], _ place: Place) async throws {
-        let stored = try await listing(place) {
+        let stored = try await settle(ended, place)
+        guard stored != (try await database.folder(place.folder.id).committed) else { return }
+        _ = try await list(place, needsQuiet: true)
+    }
+
+    /// - Returns: bytes that are stored in the folder.
+    private func settle(_ ended: [UnprovenWork], _ place: Place) async throws -> Int {
+        try await listing(place) {
             try await withStore(place) { store in
                 let uploads = try await unfinished(store, place).bytes
                 var (stored, unknown) = (uploads, ended.map { _ in uploads })
@@ -95,8 +102,6 @@ extension StorageWork {
                 return stored
             }
         }
-        guard stored != (try await database.folder(place.folder.id).committed) else { return }
-        _ = try await list(place, needsQuiet: true)
     }
 
     /// Compares folders with the ledger: each once a day, at a time of its own, and after a restore of the database as
@@ -113,10 +118,22 @@ extension StorageWork {
         }
     }
 
-    /// One folder now, whenever it was listed last; waits for whoever is at work in it.
+    /// One folder now, whenever it was listed last; waits for whoever is at work in it. What ended sessions left is settled
+    /// before.
     func reconcileNow(_ folder: ControlID) async throws -> ReconciliationReport {
         let place = try await place(folder)
-        return try await alone(in: folder) { try await list(place) }
+        return try await alone(in: folder) {
+            while true {
+                let ended = try await database.unprovenWork(in: folder)
+                guard !ended.isEmpty else { break }
+                _ = try await settle(ended, place)
+            }
+            do {
+                return try await list(place, needsQuiet: true)
+            } catch let error as ListingDisturbed {
+                return error.report
+            }
+        }
     }
 
     private func list(_ place: Place, needsQuiet: Bool = false) async throws -> ReconciliationReport {

@@ -58,7 +58,9 @@ struct QuotaReconcileCommand: AsyncParsableCommand {
         abstract: "Compare what the storage holds with what the server counts, now.",
         discussion: """
             The server does so by itself once a day. What is found corrects the tenant's numbers; who has more than the \
-            quota allows can only restore and prune until there is room.
+            quota allows can only restore and prune until there is room. Beside sessions that store, some bytes could count \
+            twice: then nothing is corrected, unless more is there than they could have stored, or the last listing is \
+            days ago.
 
             Example: hawser-provider quota reconcile acme
             """
@@ -84,10 +86,17 @@ struct QuotaReconcileCommand: AsyncParsableCommand {
                         report.map { ByteSize.text($0.unfinishedBytes) }, report.map { ByteSize.text($0.before) },
                         report.map { ByteSize.text($0.after) }, report.map { String($0.foreign.count) },
                     ].map { $0 ?? "-" }
-                    + [view.problem ?? (report?.isOver == true ? "over quota" : "")]
+                    + [view.problem ?? report?.remark ?? ""]
             }
         )
         guard views.allSatisfy({ $0.problem == nil }) else { throw ExitCode.failure }
+    }
+}
+
+extension ReconciliationReport {
+    fileprivate var remark: String {
+        let loose = isDropped ? "sessions store: not corrected" : isLoose ? "sessions store: may count twice" : nil
+        return [isOver ? "over quota" : nil, loose].compactMap { $0 }.joined(separator: "; ")
     }
 }
 

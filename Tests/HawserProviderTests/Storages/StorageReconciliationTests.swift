@@ -43,6 +43,35 @@ import Testing
         }
     }
 
+    @Test func byHandItSettlesEndedSessionsAndLeavesRunningOnesAlone() async throws {
+        try await StoredTenants.with { stored in
+            let tenant = try await stored.tenant(limit: 10_000)
+            let database = tenant.database
+            let (first, second) = (object(1000), object(500))
+            let ended = try await tenant.session()
+            _ = try await database.lease(ended, bytes: 5000)
+            try await stored.store([first], tenant)
+            try await database.endSession(ended.session)
+            var report = try await stored.work().reconcileNow(tenant.folder)
+            #expect((report.stored, report.after, report.isLoose) == (1000, 1000, false))
+            #expect(try await tenant.record().reserved == 0)
+            // What is stored on a running session's lease would count twice: in the listing, and when it is told.
+            let running = try await tenant.session()
+            _ = try await database.lease(running, bytes: 600)
+            try await stored.store([second], tenant)
+            report = try await stored.work().reconcileNow(tenant.folder)
+            #expect((report.stored, report.before, report.after) == (1500, 1000, 1000))
+            #expect(report.isLoose && report.isDropped && !report.isOver)
+            _ = try await database.commit(running, [second])
+            #expect(try await tenant.record().committed == 1500)
+            // More than it could have stored counts all the same.
+            try await stored.store([object(20_000)], tenant)
+            report = try await stored.work().reconcileNow(tenant.folder)
+            #expect(report.isLoose && !report.isDropped && report.isOver)
+            #expect(report.after == 21_500)
+        }
+    }
+
     /// A tenant who stored more than it had leased.
     @Test(arguments: [false, true]) func theCheatIsFound(isSettled: Bool) async throws {
         try await StoredTenants.with { stored in
