@@ -129,4 +129,57 @@ import Testing
             #expect((record.committed, record.pending) == (0, 0))
         }
     }
+
+    @Test func aClockThatIsFarAheadAtAStartEndsNothing() async throws {
+        try await TestProvider.with { provider in
+            let repository = try await provider.repository("main", RepositorySettings(insiderProtectionDays: 7))
+            let tenant = try await provider.tenant(in: repository, limit: nil)
+            let removed = try await provider.database.addTenant("removed")
+            try await provider.database.removeTenant(removed.id, keep: .seconds(7 * 86_400))
+            let session = try await tenant.session(.prune)
+            _ = try await provider.database.requestDeletion(session, keys: [object(1).key])
+            _ = try await provider.database.setCredential(
+                folder: tenant.folder,
+                purpose: .restore,
+                Secret([1]),
+                lifetime: .seconds(14 * 86_400)
+            )
+            func restart(jump days: Int64) async throws -> AdminService {
+                try await provider.database.close()
+                provider.jumpWall(seconds: days * 86_400)
+                try await provider.reopen()
+                return AdminService(provider.database, folder: provider.folder)
+            }
+            func due() async throws -> [Int] {
+                [try await provider.database.dueDeletions().count, try await provider.database.removedOwners().count]
+            }
+            func isHeld(_ admin: AdminService) async throws -> Bool {
+                try await admin.perform(AlarmList()).contains { $0.code == "clock_held" }
+            }
+            for _ in 0..<2 {
+                let wrong = try await restart(jump: 365)
+                #expect(try await due() == [0, 0])
+                #expect(try await isHeld(wrong))
+            }
+            // If it was right, they have ended.
+            #expect(try await provider.database.credential(folder: tenant.folder, purpose: .restore) == nil)
+            let mended = try await restart(jump: -2 * 365)
+            #expect(try await due() == [0, 0])
+            #expect(try await !isHeld(mended))
+            await expectError(.notFound) { try await mended.perform(ClockApprove()) }
+            // The server was off for a month.
+            let late = try await restart(jump: 30)
+            #expect(try await due() == [0, 0])
+            _ = try await late.perform(ClockApprove())
+            #expect(try await !isHeld(late))
+            #expect(try await due() == [0, 0])
+            _ = try await restart(jump: 0)
+            #expect(try await due() == [1, 1])
+            #expect(provider.database.clock.steady == provider.clock.wall)
+            _ = try await provider.database.verifyAudit()
+            // What it said before is no word about this.
+            let wrong = try await restart(jump: 365)
+            #expect(try await isHeld(wrong))
+        }
+    }
 }

@@ -62,7 +62,7 @@ public struct AdminService: AdminTransport {
         QuotaSet.self, QuotaShow.self, QuotaReconcile.self, SessionsShow.self, SessionEnd.self,
         GatewayAdd.self, GatewayList.self, GatewayRemove.self,
         AuditList.self, AuditVerify.self, DatabaseBackup.self, KeyRotate.self,
-        UsageReport.self, UsageMonth.self, MaintenanceSet.self, RecoveryApprove.self,
+        UsageReport.self, UsageMonth.self, MaintenanceSet.self, RecoveryApprove.self, ClockApprove.self,
         DeletionList.self, DeletionApprove.self, DeletionReject.self, AlarmList.self,
         WebhookAdd.self, WebhookList.self, WebhookRemove.self, WebhookTest.self,
     ]

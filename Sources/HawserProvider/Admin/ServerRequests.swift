@@ -142,6 +142,18 @@ public struct RecoveryApprove: AdminRequest {
     }
 }
 
+/// Says that the clock was right which was days ahead at the server's start.
+public struct ClockApprove: AdminRequest {
+    public static let operation = "clock.approve"
+
+    public init() {}
+
+    public func run(_ service: AdminService) async throws -> AdminDone {
+        try await service.database.approveClock(actor: service.actor)
+        return AdminDone()
+    }
+}
+
 public struct DeletionList: AdminRequest {
     public static let operation = "deletion.list"
 

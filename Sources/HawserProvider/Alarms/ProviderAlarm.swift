@@ -3,7 +3,7 @@ import HawserControl
 /// Something that the provider should look at.
 public struct ProviderAlarm: Codable, Sendable, Hashable {
     /// Short and stable: `quota`, `over_quota`, `no_backup`, `lease_ends`, `rotate_key`, `deletion_held`, `recovery`, `clock`,
-    /// `certificate`, `disk`.
+    /// `clock_held`, `certificate`, `disk`.
     public var code: String
     /// Whom or what it concerns.
     public var subject: String
@@ -31,6 +31,7 @@ extension ConfigurationDatabase {
                 )
             )
         }
+        if let alarm = ProviderAlarm(try await clockJump()) { alarms.append(alarm) }
         let skew = now - clock.steady
         if skew > Self.clockTolerance || skew < .zero - Self.clockTolerance {
             let text = "The clock of this machine has jumped: it is \(skew / .seconds(1)) s off what the server counts."

@@ -79,13 +79,11 @@ extension ConfigurationDatabase {
             try Setting.recovery.set(RecoveryState(since: steady, isApproved: false), db)
             try db.execute(sql: "UPDATE owner SET process = ''")
             try db.execute(sql: "UPDATE session SET ended = ? WHERE ended IS NULL", arguments: [steady.milliseconds])
-            try db.execute(sql: "DELETE FROM joinCode")
             // Whatever the clocks were: these came before.
             let sql = "UPDATE deletion SET requested = min(requested, ?)"
             try db.execute(sql: sql, arguments: [steady.milliseconds])
             // Credentials that were issued since are not known: none is handed out again.
-            try db.execute(sql: "DELETE FROM secret WHERE name IN (SELECT 'credential/' || id FROM credential)")
-            try db.execute(sql: "DELETE FROM credential")
+            try forgetHandedOut(db)
             try Transaction(db, clock: clock, actor: "restore").audit("database.restore", "epoch \(epoch + 1)")
         }
         try copy.writeWithoutTransaction { try $0.execute(sql: "PRAGMA journal_mode = DELETE") }

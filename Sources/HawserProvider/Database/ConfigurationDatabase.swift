@@ -74,12 +74,12 @@ public final class ConfigurationDatabase: Sendable {
             return try db.tableExists("owner") ? ServerOwner.take(db, now: clock.wall, takeOver: takeOver) : nil
         }
         try migrator.migrate(pool)
-        let (taken, last, epoch) = try pool.write { db in
+        let (taken, start, epoch) = try pool.write { db in
             let taken = try owner ?? ServerOwner.take(db, now: clock.wall, takeOver: takeOver)
             try Self.checkKey(key, db)
-            return (taken, Moment(milliseconds: try Setting.steady.read(db) ?? 0), try Setting.epoch.read(db) ?? 0)
+            return (taken, try Self.startOfTime(clock, db), try Setting.epoch.read(db) ?? 0)
         }
-        let steady = clock.continued(from: last)
+        let steady = clock.starting(at: start)
         self.clock = steady
         self.pool = pool
         self.epoch = epoch

@@ -9,8 +9,8 @@ public import HawserFormat
 /// The provider's two clocks.
 ///
 /// Lifetimes (of leases, sessions, codes) count on `steady`, which starts from the wall clock, or where the server
-/// before this one had come to, and then runs by the machine's monotonic clock: a wall clock that jumps ends nothing
-/// and revives nothing. Dates that people set (the end of a contract, days of a report) are compared with `wall`.
+/// before this one had come to (`ConfigurationDatabase.startOfTime`), and then runs by the machine's monotonic clock: a
+/// wall clock that jumps ends nothing and revives nothing. Dates that people set (the end of a contract, days of a report) are compared with `wall`.
 public struct ProviderClock: Sendable {
     private let wallClock: @Sendable () -> Timestamp
     private let monotonic: @Sendable () -> Duration
@@ -52,8 +52,8 @@ public struct ProviderClock: Sendable {
 
     public var steady: Moment { base + (monotonic() - start) }
 
-    /// One whose steady time goes on from `last`, where that is later than the wall clock.
-    func continued(from last: Moment) -> ProviderClock {
-        ProviderClock(wall: wallClock, monotonic: monotonic, base: max(wall, last), start: monotonic())
+    /// One whose steady time is `base` now.
+    func starting(at base: Moment) -> ProviderClock {
+        ProviderClock(wall: wallClock, monotonic: monotonic, base: base, start: monotonic())
     }
 }
