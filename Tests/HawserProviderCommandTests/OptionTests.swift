@@ -47,6 +47,7 @@ import Testing
         ["repository", "update", "x", "--credential-export", "some"],
         ["subtenant", "update", "x", "y"],
         ["tenant", "remove", "x"],
+        ["subtenant", "remove", "x", "y"],
         ["quota", "set", "x", "y", "much"],
         ["report", "--csv", "--json"],
         ["init", "--domain", "bad domain"],
