@@ -98,7 +98,8 @@ struct WalkStage: Sendable {
                     continue
                 }
                 let known = try await previous.advance(to: entry.path)
-                var (item, isNew) = try await decide(entry, known)
+                guard let (decided, isNew) = try await decide(entry, known) else { continue }
+                var item = decided
                 progress.found(item.entry, known: known?.entry, isRead: item.isRead, isNew: isNew)
                 // Reading adds to the entry, so that the charge can't be computed again when it is given back.
                 item.charge = Self.charge(for: item.entry)
@@ -122,9 +123,10 @@ struct WalkStage: Sendable {
         send(&batch)
     }
 
-    private func decide(_ found: Entry, _ known: PreviousEntry?) async throws -> (WalkItem, isNew: Bool) {
+    /// - Returns: `nil` when the entry has to be left out; the problem is told.
+    private func decide(_ found: Entry, _ known: PreviousEntry?) async throws -> (WalkItem, isNew: Bool)? {
         guard let known, known.entry.kind == found.kind, isUnchanged(found, known) else {
-            return (try await fresh(found), known == nil)
+            return try await fresh(found).map { ($0, known == nil) }
         }
         // The same change time: the attributes, the link's target and the content are the same too.
         var entry = found
@@ -138,15 +140,24 @@ struct WalkStage: Sendable {
             let isThere = try await references(resume.content)
             return (WalkItem(entry: entry, content: .reading(resume: isThere ? resume : nil)), false)
         case .whole:
-            guard try await references(known.entry) else { return (try await fresh(found), false) }
+            guard try await references(known.entry) else { return try await fresh(found).map { ($0, false) } }
             entry.content = known.entry.content
             return (WalkItem(entry: entry, content: .nothing), false)
         }
     }
 
-    private func fresh(_ found: Entry) async throws -> WalkItem {
+    private func fresh(_ found: Entry) async throws -> WalkItem? {
         if found.kind == .file { return WalkItem(entry: found, content: .reading(resume: nil)) }
-        return WalkItem(entry: try await source.complete(found), content: .nothing)
+        do {
+            return WalkItem(entry: try await source.complete(found), content: .nothing)
+        } catch let error as HawserError where !source.isAllOrNothing {
+            problems.add(found.path, error)
+            guard found.kind == .directory else { return nil }
+            // It stays for what is in it; the mark has the next backup ask again for what is missing now.
+            var entry = found
+            entry.changedWhileRead = true
+            return WalkItem(entry: entry, content: .nothing)
+        }
     }
 
     /// Two seconds is the coarsest clock of a file system that is in use (FAT).

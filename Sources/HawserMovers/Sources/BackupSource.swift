@@ -28,6 +28,7 @@ public protocol BackupSource: Sendable {
     func walk(_ visit: (SourceItem) async throws -> Void) async throws
 
     /// The entry with what the walk left out. For what is not read through `open` or `read`: both give it by themselves.
+    /// - Throws: `HawserError`: the entry is left out and told as a problem; a directory stays as the walk gave it.
     func complete(_ entry: Entry) async throws -> Entry
 
     /// Opens the content of a regular file.

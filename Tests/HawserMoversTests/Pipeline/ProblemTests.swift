@@ -43,6 +43,45 @@ struct ProblemTests {
         #expect(try await backUp(bad, problem: .accessDenied)["m"] == nil)
     }
 
+    @Test("What is no file vanishes between the walk and completing it: left out, and the rest is stored")
+    func vanishedBeforeCompletion() async throws {
+        var bad = GeneratedNode("/data/m", .fifo)
+        bad.completionFailure = HawserError(.notFound, "gone")
+        #expect(try await backUp(bad, problem: .notFound)["m"] == nil)
+    }
+
+    @Test("A directory that can't be completed stays for what is in it, and is completed by the next backup")
+    func incompleteDirectory() async throws {
+        try await PipelineFixture.with { fixture in
+            let file = GeneratedNode("/data/m/file", .file, Self.good)
+            var bad = GeneratedNode("/data/m", .directory)
+            bad.completionFailure = HawserError(.fileSystem, "no attributes")
+            let first = GeneratedSource([bad, file])
+            let incomplete = try await fixture.backUp(first)
+            #expect(incomplete.problems.map(\.path) == [bad.entry.path])
+            try await fixture.expect(first.nodes, in: incomplete)
+
+            let stillBad = try await fixture.backUp(GeneratedSource([bad, file]))
+            #expect(stillBad.problems.map(\.path) == [bad.entry.path])
+            bad.completionFailure = nil
+            let mended = try await fixture.backUp(GeneratedSource([bad, file]))
+            #expect(mended.problemCount == 0)
+            let repository = try await fixture.open()
+            let root = try await repository.snapshot(#require(mended.snapshotID)).root
+            #expect(try await repository.entry(at: bad.entry.path, of: root)?.changedWhileRead == false)
+        }
+    }
+
+    @Test("Of a source that is all or nothing, what can't be completed ends the backup")
+    func incompleteButNeeded() async throws {
+        try await PipelineFixture.with { fixture in
+            var bad = GeneratedNode("/data", .directory)
+            bad.completionFailure = HawserError(.notFound, "gone")
+            let source = GeneratedSource([bad, GeneratedNode("/data/file", .file, Self.good)], isAllOrNothing: true)
+            await expectCode(.notFound) { try await fixture.backUp(source) }
+        }
+    }
+
     @Test("A file that can't be opened or has vanished", arguments: [100, 3 << 20] as [UInt64])
     func unreadable(length: UInt64) async throws {
         for code in [HawserError.Code.accessDenied, .notFound] {

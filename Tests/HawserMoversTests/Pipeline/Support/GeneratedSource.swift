@@ -10,6 +10,7 @@ struct GeneratedNode: Sendable {
     /// What the walk shows instead of the entry.
     var problem: HawserError?
     var openFailure: HawserError?
+    var completionFailure: HawserError?
     /// Reading at or behind this offset fails.
     var readFailure: (offset: UInt64, error: HawserError)?
     /// What has become of the file between the walk and the first read.
@@ -48,6 +49,7 @@ final class GeneratedSource: BackupSource {
     let nodes: [GeneratedNode]
     private let places: [EntryPath: Int]
     var contentForm: ContentForm { form }
+    let isAllOrNothing: Bool
     private let form: ContentForm
     private let visited: @Sendable (EntryPath) async throws -> Void
     private let reading: @Sendable (EntryPath, UInt64) async throws -> Void
@@ -59,11 +61,13 @@ final class GeneratedSource: BackupSource {
         _ nodes: [GeneratedNode],
         paths: [String] = ["/data"],
         form: ContentForm = .files,
+        isAllOrNothing: Bool = false,
         visited: @escaping @Sendable (EntryPath) async throws -> Void = { _ in },
         reading: @escaping @Sendable (EntryPath, UInt64) async throws -> Void = { _, _ in }
     ) {
         self.paths = paths.map { Array($0.utf8) }
         self.form = form
+        self.isAllOrNothing = isAllOrNothing
         self.visited = visited
         self.reading = reading
         var all = nodes
@@ -99,6 +103,11 @@ final class GeneratedSource: BackupSource {
                 try await visit(.entry(node.entry))
             }
         }
+    }
+
+    func complete(_ entry: Entry) async throws -> Entry {
+        if let place = places[entry.path], let failure = nodes[place].completionFailure { throw failure }
+        return entry
     }
 
     func open(_ entry: Entry) async throws -> any SourceFile {
