@@ -97,7 +97,7 @@ public struct Entry: Hashable, Sendable {
     /// Equal for all names of one file with several hard links.
     public var linkGroup: UInt64?
     public var content: Content?
-    /// The file's status differed after it was read: it may hold parts of two states.
+    /// The file's status differed after it was read: it may hold parts of two states. From a source: it always counts as changed.
     public var changedWhileRead: Bool
     /// Fields of later versions, kept as they are, in ascending order of their tags.
     public var unknownFields: [UnknownField]

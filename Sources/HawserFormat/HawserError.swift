@@ -37,6 +37,8 @@ public struct HawserError: Error, Sendable {
         public static let unavailable = Code("unavailable")
         /// A system call on the tenant's own files failed.
         public static let fileSystem = Code("file_system")
+        /// A file changed while it was read: what is stored may hold parts of two states.
+        public static let changed = Code("changed")
         /// A caller's value is out of its range.
         public static let invalidArgument = Code("invalid_argument")
         /// The work was finished, but not for all files.

@@ -78,6 +78,41 @@ struct ExitCodeTests {
         #expect(FileManager.default.contents(atPath: bench.restored("target") + "/open") == Data("open".utf8))
     }
 
+    @Test("3 when files change or vanish while the backup runs: each is named, and what changed is stored")
+    func changedAndVanished() async throws {
+        let bench = try await Workbench.withRepository()
+        // Both readers have more to read than may be in memory, until the limit goes; only then comes the last file.
+        for name in ["a", "b"] {
+            try await RunningCommand(
+                "/bin/sh",
+                ["-c", "head -c \(112 << 20) /dev/urandom >'\(bench.source)/\(name)'"],
+                environment: bench.environment
+            ).result().expect(0)
+        }
+        try bench.write("vanishing", bytes: 1000)
+        let limits = bench.directory.path + "/limits"
+        try Data("upload=8192\n".utf8).write(to: URL(filePath: limits))
+        let command = try bench.start(["backup", bench.source, "--memory", "96M", "--limit-file", limits])
+        try await bench.waitForObjects("packs/d/", count: 1)
+        try FileManager.default.removeItem(atPath: bench.source + "/vanishing")
+        let file = try FileHandle(forWritingTo: URL(filePath: bench.source + "/a"))
+        try file.seekToEnd()
+        try file.write(contentsOf: Data("more".utf8))
+        try file.close()
+        try Data("upload=0\n".utf8).write(to: URL(filePath: limits))
+
+        let result = try await command.result()
+        result.expect(3)
+        #expect(result.allText.contains("not backed up: \(bench.source)/vanishing"), "\(result)")
+        #expect(result.allText.contains("changed: \(bench.source)/a"), "\(result)")
+        try await bench.restore("latest", to: "target").expect(0)
+        #expect(try FileManager.default.contentsOfDirectory(atPath: bench.restored("target")).sorted() == ["a", "b"])
+
+        // Whole again, and the file is read again.
+        let (_, summary) = try await bench.backup()
+        #expect(summary["files_changed"] as? Int == 1)
+    }
+
     @Test(
         "64 for wrong usage",
         arguments: [

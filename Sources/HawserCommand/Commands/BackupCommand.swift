@@ -6,8 +6,8 @@ struct BackupCommand: AsyncParsableCommand {
         commandName: "backup",
         abstract: "Back up files, folders, a stream or a disk image.",
         discussion: """
-            Files that did not change since the parent snapshot are not read. What can't be read is named, the rest is backed up, \
-            and the exit code is 3.
+            Files that did not change since the parent snapshot are not read. What can't be read, or changes while it is read, is \
+            named, the rest is backed up, and the exit code is 3.
 
             Examples:
               hawser backup /home /etc --exclude '*.tmp' --exclude-caches --one-file-system

@@ -12,7 +12,8 @@ struct BackupReport: Sendable {
             console.json(ProblemText.json(problem.error, item: problem.path.absoluteBytes, during: "archival"))
         } else {
             console.warning(
-                "not backed up: " + displayText(problem.path.absoluteBytes) + ": "
+                (problem.error.code == .changed ? "changed: " : "not backed up: ")
+                    + displayText(problem.path.absoluteBytes) + ": "
                     + displayText(problem.error.message.utf8)
             )
         }
@@ -84,7 +85,8 @@ struct BackupReport: Sendable {
         }
         if summary.problemCount > 0 {
             console.warning(
-                "warning: \(counted(summary.problemCount, "entry", "entries")) could not be read; the snapshot is incomplete"
+                "warning: \(counted(summary.problemCount, "entry", "entries")) could not be read or changed meanwhile; "
+                    + "the snapshot is incomplete"
             )
         }
     }

@@ -5,7 +5,7 @@ import HawserControl
 /// The exit codes of docs/commands.md.
 enum ExitStatus {
     static let failed: Int32 = 1
-    /// Done, but some files could not be read.
+    /// Done, but some files could not be read, or changed while they were read.
     static let incomplete: Int32 = 3
     static let noRepository: Int32 = 10
     /// A prune is in the way.

@@ -47,9 +47,9 @@ public struct Snapshot: Sendable, Hashable {
     public var tree: ChunkID
     /// The level of the root page, 0 if it holds entries; at most 31.
     public var treeHeight: Int
-    /// False if files could not be read.
+    /// False if files could not be read, or changed while they were read.
     public var isComplete = true
-    /// How many files could not be read.
+    /// How many files that were.
     public var errorCount: UInt64 = 0
     /// The provider's session that wrote it, and its fence.
     public var session: String?

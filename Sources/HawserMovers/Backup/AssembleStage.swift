@@ -84,8 +84,18 @@ struct AssembleStage {
             let (blobs, content) = file.list.finish()
             for blob in blobs { try await writer.store(blob) }
             file.entry.size = size
-            file.entry.changedWhileRead = changed
             file.entry.content = file.inline.map { .inline($0) } ?? content
+            if changed {
+                file.entry.changedWhileRead = true
+                pipeline.problems.add(
+                    file.entry.path,
+                    HawserError(
+                        .changed,
+                        "It changed while it was read: what is stored may hold parts of two states.",
+                        place: file.entry.path.description
+                    )
+                )
+            }
             try await append(&file.entry)
         }
         done += file.charge

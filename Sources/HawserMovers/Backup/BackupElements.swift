@@ -55,6 +55,7 @@ struct FilePart<Piece: Sendable>: Sendable {
 enum FileEnd: Sendable {
     /// Nothing was to be read, or it was kept from the parent.
     case unread
+    /// `changed`: while it was read, and not one that counts as changed anyhow.
     case read(size: UInt64, changed: Bool)
     /// The file is left out.
     case failed(HawserError)

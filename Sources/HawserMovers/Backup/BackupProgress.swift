@@ -138,7 +138,7 @@ extension ContinuousClock.Instant {
     fileprivate static func - (left: Self, right: Self) -> Duration { right.duration(to: left) }
 }
 
-/// Something that could not be backed up or restored.
+/// Something that could not be backed up or restored, or (`changed`) was backed up in parts of two states.
 public struct Problem: Sendable {
     public var path: EntryPath
     public var error: HawserError

@@ -82,7 +82,10 @@ struct FileReader: Sendable {
                         entry: entry,
                         charge: item.charge,
                         pieces: pieces(of: bytes),
-                        end: .read(size: UInt64(count), changed: entry.changedWhileRead)
+                        end: .read(
+                            size: UInt64(count),
+                            changed: entry.changedWhileRead && !item.entry.changedWhileRead
+                        )
                     )
                 )
                 // Aligned: hashing and comparing run faster.
@@ -138,7 +141,7 @@ struct FileReader: Sendable {
                 try await takeKnown(resume, &writer)
             }
             while try await readBlock(&scan, &writer) {}
-            let changed = try await !file.isUnchanged(since: entry)
+            let changed = try await !file.isUnchanged(since: entry) && !entry.changedWhileRead
             writer.finish(.read(size: scan.offset, changed: changed), isLast: isLast)
         } catch let error as HawserError {
             writer.finish(.failed(error), isLast: isLast)

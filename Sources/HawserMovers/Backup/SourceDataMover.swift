@@ -19,7 +19,7 @@ public struct BackupSummary: Sendable {
     public var bytesProcessed: UInt64 = 0
     public var bytesRead: UInt64 = 0
     public var duration = Duration.zero
-    /// What could not be read. The first thousand; `problemCount` counts all.
+    /// What could not be read, or changed while it was read. The first thousand; `problemCount` counts all.
     public var problems: [Problem] = []
     public var problemCount = 0
     public var limitingStage: BackupStage?

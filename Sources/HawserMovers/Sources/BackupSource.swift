@@ -94,7 +94,7 @@ extension BackupSource {
         var fresh = try await file.status()
         guard fresh.size <= UInt64(buffer.count) else { return nil }
         let count = try await file.read(into: buffer, at: 0)
-        fresh.changedWhileRead = try await !file.isUnchanged(since: fresh)
+        if try await !file.isUnchanged(since: fresh) { fresh.changedWhileRead = true }
         fresh.size = UInt64(count)
         entry = fresh
         return count

@@ -101,6 +101,6 @@ final class ImageFile: DescriptorFile {
 
     func isUnchanged(since entry: Entry) async throws -> Bool {
         let now = try await status()
-        return !isDevice && now.size == entry.size && now.modified == entry.modified && now.changed == entry.changed
+        return now.size == entry.size && now.modified == entry.modified && now.changed == entry.changed
     }
 }

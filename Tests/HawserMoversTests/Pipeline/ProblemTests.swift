@@ -19,7 +19,7 @@ struct ProblemTests {
             #expect(summary.problems.map(\.error.code) == (problem.map { [$0] } ?? []))
             #expect(summary.problems.allSatisfy { $0.path == bad.entry.path })
             #expect(source.openFiles == 0)
-            if problem != nil {
+            if let problem, problem != .changed {
                 try await fixture.expect(source.nodes.filter { $0.entry.path != bad.entry.path }, in: summary)
             }
             let repository = try await fixture.open()
@@ -110,15 +110,24 @@ struct ProblemTests {
         #expect(entry.size == length && !entry.changedWhileRead)
     }
 
-    @Test("A file that shrinks while it is read has what was read, and the mark")
+    @Test("A file that shrinks while it is read has what was read, and the mark, and is a problem")
     func shrunkWhileRead() async throws {
         for (from, to) in [(400_000, 1000), (12 << 20, 5 << 20), (12 << 20, (5 << 20) + 1)] as [(UInt64, UInt64)] {
             var bad = GeneratedNode("/data/m", .file, [.noise(seed: 2, length: from)])
             bad.atOpen = (bad.entry, [.noise(seed: 2, length: to)])
             bad.afterwards = bad.rewritten([.noise(seed: 2, length: to)]).entry
-            let entry = try #require(await backUp(bad, problem: nil)["m"])
+            let entry = try #require(await backUp(bad, problem: .changed)["m"])
             #expect(entry.size == to && entry.changedWhileRead)
         }
+    }
+
+    @Test("What always counts as changed has the mark and is no problem", arguments: [1000, 12 << 20] as [UInt64])
+    func alwaysChanged(length: UInt64) async throws {
+        var device = GeneratedNode("/data/m", .file, [.noise(seed: 2, length: length)])
+        device.entry.changedWhileRead = true
+        device.afterwards = device.rewritten([.noise(seed: 2, length: length)]).entry
+        let entry = try #require(await backUp(device, problem: nil)["m"])
+        #expect(entry.changedWhileRead)
     }
 
     @Test("A file that grows after the walk is stored whole", arguments: [10, 5000, 600_000, 12 << 20] as [UInt64])
