@@ -68,7 +68,7 @@ struct FileReader: Sendable {
                 let space = UnsafeMutableRawBufferPointer(rebasing: memory[used..<used + wanted])
                 let count = try await meter.measure { try await source.read(&entry, into: space) }
                 guard let count, let current = buffer else {
-                    // Grown: read it as a file of unknown length.
+                    // Grown, or with holes: read it as a file of unknown length.
                     output.yield(ReadBatch(batch: batch.number, part: part, isLast: false, files: files))
                     files = []
                     buffer = nil

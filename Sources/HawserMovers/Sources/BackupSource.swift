@@ -41,7 +41,7 @@ public protocol BackupSource: Sendable {
     ///
     /// `entry` becomes what has to be stored: complete, as it was right before reading, with the `size` that was read and with
     /// `changedWhileRead`.
-    /// - Returns: the number of bytes, or `nil` (and `entry` as it was) when the file is larger than `buffer`.
+    /// - Returns: the number of bytes, or `nil` (and `entry` as it was) when the file is larger than `buffer` or has holes.
     func read(_ entry: inout Entry, into buffer: UnsafeMutableRawBufferPointer) async throws -> Int?
 }
 
@@ -92,7 +92,7 @@ extension BackupSource {
         let file = try await open(entry)
         defer { file.close() }
         var fresh = try await file.status()
-        guard fresh.size <= UInt64(buffer.count) else { return nil }
+        guard fresh.size <= UInt64(buffer.count), !file.mayHaveHoles else { return nil }
         let count = try await file.read(into: buffer, at: 0)
         if try await !file.isUnchanged(since: fresh) { fresh.changedWhileRead = true }
         fresh.size = UInt64(count)

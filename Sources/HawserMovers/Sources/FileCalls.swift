@@ -128,6 +128,12 @@ enum FileCalls {
         throw CallFailure(code: ENAMETOOLONG)
     }
 
+    /// False also where the file system knows no holes.
+    static func hasHole(_ file: Int32, before size: UInt64) -> Bool {
+        let hole = hawser_seek_hole(file, 0)
+        return hole >= 0 && UInt64(hole) < size
+    }
+
     /// The stretch of data at or after `offset`, or `nil` for a hole up to the end.
     static func nextData(_ file: Int32, from offset: UInt64) throws(CallFailure) -> Range<UInt64>? {
         guard let position = Int64(exactly: offset) else { return nil }

@@ -19,8 +19,9 @@ struct FileStatus: Sendable {
     var identity: FileIdentity { FileIdentity(device: device, inode: raw.inode) }
     /// Of the file system; holds until it is unmounted.
     var device: UInt64 { UInt64(raw.device_major) << 32 | UInt64(raw.device_minor) }
-    /// Fewer blocks than bytes. Compressing file systems have that too, so it only says that asking for holes is worth it.
-    var mayHaveHoles: Bool { raw.blocks < raw.size / 512 }
+    /// Less room than its bytes need. Compressing file systems have that too, so it only says that asking for holes is worth it.
+    /// A file with holes has it not always: its attributes may take blocks too.
+    var hasFewBlocks: Bool { raw.blocks < (raw.size + 511) / 512 }
     /// The inode flags that statx tells.
     var flags: UInt32 { UInt32(truncatingIfNeeded: raw.attributes) & InodeFlags.fromStatus }
 

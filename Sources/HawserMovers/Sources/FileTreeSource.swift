@@ -90,7 +90,8 @@ public final class FileTreeSource: BackupSource {
     public func open(_ entry: Entry) async throws -> any SourceFile {
         do throws(CallFailure) {
             let (file, status) = try openFile(entry)
-            return TreeFile(file, path: entry.path, mayHaveHoles: status.mayHaveHoles, source: self)
+            let hasHole = FileCalls.hasHole(file, before: status.size)
+            return TreeFile(file, path: entry.path, mayHaveHoles: hasHole, source: self)
         } catch {
             throw error.error(at: entry.path)
         }
@@ -109,6 +110,8 @@ public final class FileTreeSource: BackupSource {
         let (file, status) = try openFile(entry)
         defer { close(file) }
         guard status.size <= UInt64(buffer.count) else { return nil }
+        // The call is spared for nearly all small files, which have no holes.
+        if status.hasFewBlocks, FileCalls.hasHole(file, before: status.size) { return nil }
         // Asking for what the status promises spares the call that finds the end; the pseudo files of the kernel promise nothing.
         let wanted = status.size > 0 ? Int(status.size) : buffer.count
         var fresh = try completeEntry(of: file, status, at: entry.path)

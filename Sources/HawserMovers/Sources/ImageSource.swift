@@ -71,7 +71,7 @@ final class ImageFile: DescriptorFile {
                 throw CallFailure(code: ENOTBLK)
             }
             isDevice = kind == .blockDevice
-            mayHaveHoles = !isDevice && status.mayHaveHoles
+            mayHaveHoles = !isDevice && FileCalls.hasHole(opened, before: status.size)
         } catch {
             Glibc.close(opened)
             throw error

@@ -110,7 +110,13 @@ struct NastyTree {
             try file.write(Array("middle".utf8), at: 1 << 39)
             try file.truncate(to: 1 << 40)
         }
-        try folder.makeFile("only-a-hole", []).truncate(to: 10 << 20)
+        for size: Int64 in [100, 8 << 10, 100 << 10, 10 << 20] {
+            try folder.makeFile("only-a-hole-\(size)", []).truncate(to: size)
+        }
+        // The hole of a small file lies behind its data, before it, and between.
+        try folder.makeFile("hole-at-the-end", generator.bytes(5_000)).truncate(to: 100 << 10)
+        try folder.makeFile("hole-at-the-beginning", []).write(generator.bytes(5_000), at: 64 << 10)
+        try folder.makeFile("hole-between", generator.bytes(5_000)).write(generator.bytes(5_000), at: 64 << 10)
         try folder.makeFile("data-at-the-end", []).write(generator.bytes(10_000), at: 3 << 20)
         let islands = try folder.makeFile("islands", [])
         for index in 0..<200 { try islands.write([UInt8(index)], at: Int64(index) << 17) }

@@ -52,6 +52,35 @@ import Testing
         #expect(!full.mayHaveHoles)
     }
 
+    @Test func `holes of small files, and of files whose attributes take blocks, are found`() async throws {
+        let tree = SourceTree()
+        try tree.shell(
+            """
+            for size in 100 8K 100K; do truncate -s $size hole-$size; done
+            truncate -s 1M large; head -c 8192 /dev/zero | dd of=large bs=4K seek=4 conv=notrunc 2>/dev/null
+            head -c 100000 /dev/zero >dense
+            """
+        )
+        _ = TestCalls.setAttribute("\(tree.root)/large", "user.large", [UInt8](repeating: 7, count: 3000))
+        let source = try FileTreeSource(paths: [tree.root])
+        let walked = try await source.walked()
+        let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 18, alignment: 16)
+        defer { buffer.deallocate() }
+        for name in ["hole-100", "hole-8K", "hole-100K"] {
+            var entry = try #require(walked[tree.path(name)])
+            #expect(try await source.read(&entry, into: buffer) == nil, "\(name)")
+            let file = try await source.open(entry)
+            defer { file.close() }
+            #expect(file.mayHaveHoles, "\(name)")
+            #expect(try await file.nextData(from: 0) == nil, "\(name)")
+        }
+        let large = try await source.open(try #require(walked[tree.path("large")]))
+        defer { large.close() }
+        #expect(large.mayHaveHoles)
+        var dense = try #require(walked[tree.path("dense")])
+        #expect(try await source.read(&dense, into: buffer) == 100_000)
+    }
+
     @Test func `completes links, attributes, ACLs and flags`() async throws {
         let tree = SourceTree()
         let target = String(repeating: "t/", count: 2000)
