@@ -152,9 +152,12 @@ struct AssembleStage {
 
     private func fileInWork() async throws -> Checkpoint.FileInWork? {
         guard var file = inWork, file.list.length > 0 else { return nil }
+        if file.entry.path.bytes.count > Entry.pathLimit { return nil }
         let (blobs, content) = file.list.finish()
         for blob in blobs { try await writer.store(blob) }
         file.entry.content = content
+        // Maybe more than a page takes; going on asks for them anew.
+        file.entry.attributes = []
         return Checkpoint.FileInWork(entry: file.entry, offset: file.list.length)
     }
 }

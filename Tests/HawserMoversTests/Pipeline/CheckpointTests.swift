@@ -145,6 +145,36 @@ struct CheckpointTests {
         }
     }
 
+    @Test("A file in work with more attributes than a page takes resumes")
+    func manyAttributes() async throws {
+        try await PipelineFixture.with { fixture in
+            var node = ManyExtents.node("/data/many", count: 3000)
+            node.entry.attributes = [
+                ExtendedAttribute(name: Array("user.large".utf8), value: [UInt8](repeating: 7, count: 5000))
+            ]
+            try await interrupt(fixture, [node], at: "/data/many")
+            let source = GeneratedSource([node])
+            let summary = try await fixture.backUp(source)
+            try await fixture.expect(source.nodes, in: summary)
+            #expect(source.bytesRead() < 15_000_000)
+            let repository = try await fixture.open()
+            let root = try await repository.snapshot(#require(summary.snapshotID)).root
+            #expect(try await repository.entry(at: node.entry.path, of: root)?.attributeBlob != nil)
+        }
+    }
+
+    @Test("A file in work whose path is too long to be stored does not stop checkpoints")
+    func longPath() async throws {
+        try await PipelineFixture.with { fixture in
+            let name = String(repeating: "n", count: 200)
+            let path = "/data" + String(repeating: "/" + name, count: 90)
+            let node = GeneratedNode(path, .file, [.noise(seed: 1, length: 24 << 20)])
+            let source = GeneratedSource([node])
+            let summary = try await fixture.backUp(source) { $0.checkpointInterval = .zero }
+            #expect(summary.problems.contains { $0.path == node.entry.path })
+        }
+    }
+
     @Test("Other excludes, paths or host: not this backup's checkpoint", arguments: ["excludes", "paths", "host"])
     func others(what: String) async throws {
         try await PipelineFixture.with { fixture in
