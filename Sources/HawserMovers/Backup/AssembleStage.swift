@@ -102,19 +102,23 @@ struct AssembleStage {
     }
 
     private mutating func append(_ entry: inout Entry) async throws {
-        if entry.attributes.reduce(0, { $0 + $1.name.count + $1.value.count }) > Entry.attributeLimit {
-            let bytes = try AttributeBlob.encode(entry.attributes)
-            let id = bytes.withUnsafeBytes { ids.id(of: $0, type: .attribute) }
-            try await writer.store(TreeBlob(id: id, type: .attribute, bytes: bytes))
-            entry.attributes = []
-            entry.attributeBlob = id
-        }
+        let blobs: [TreeBlob]
         do {
-            for blob in try tree.append(entry) { try await writer.store(blob) }
-            pipeline.progress.finished(entry)
+            var attributes: [TreeBlob] = []
+            if entry.attributes.reduce(0, { $0 + $1.name.count + $1.value.count }) > Entry.attributeLimit {
+                let bytes = try AttributeBlob.encode(entry.attributes)
+                let id = bytes.withUnsafeBytes { ids.id(of: $0, type: .attribute) }
+                attributes.append(TreeBlob(id: id, type: .attribute, bytes: bytes))
+                entry.attributes = []
+                entry.attributeBlob = id
+            }
+            blobs = try attributes + tree.append(entry)
         } catch let error as HawserError where error.code == .invalidArgument {
             pipeline.problems.add(entry.path, error)
+            return
         }
+        for blob in blobs { try await writer.store(blob) }
+        pipeline.progress.finished(entry)
     }
 
     /// Stores the last pages.

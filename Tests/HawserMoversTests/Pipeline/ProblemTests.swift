@@ -82,6 +82,15 @@ struct ProblemTests {
         }
     }
 
+    @Test("Attributes that no blob takes: the entry is left out, and the rest is stored")
+    func tooManyAttributes() async throws {
+        var bad = GeneratedNode("/data/m", .file, Self.good)
+        bad.entry.attributes = (0..<140).map {
+            ExtendedAttribute(name: Array("user.\(1000 + $0)".utf8), value: [UInt8](repeating: 7, count: 60 << 10))
+        }
+        #expect(try await backUp(bad, problem: .invalidArgument)["m"] == nil)
+    }
+
     @Test("A file that can't be opened or has vanished", arguments: [100, 3 << 20] as [UInt64])
     func unreadable(length: UInt64) async throws {
         for code in [HawserError.Code.accessDenied, .notFound] {
