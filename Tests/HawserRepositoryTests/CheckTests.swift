@@ -80,6 +80,21 @@ struct CheckTests {
         }
     }
 
+    @Test("Every object that the drive can't read is named, and the check comes to its end")
+    func namesUnreadableObjects() async throws {
+        try await with { fixture, _ in
+            for key in try await fixture.keys("") where key.kind != .config && key.kind != .keySlot {
+                let fault = Fault(.failBefore(.permanent(.damaged)), on: .get, keys: .exactly(key), occurrence: .every)
+                let store = FaultyStore(fixture.memory, faults: [fault])
+                let target = TargetDataMover(store: store)
+                let repository = try await Repository.open(at: target, password: .test, cacheRoot: nil)
+                let summary = try await RepositoryCheck(repository, data: .all).run()
+                #expect(summary.findings.contains { $0.key == key.path }, "\(key): \(summary.findings.map(\.key))")
+                try store.verifyAllFired()
+            }
+        }
+    }
+
     @Test("A missing data pack is named with the files that need it")
     func missingDataPack() async throws {
         try await with { fixture, ids in

@@ -98,6 +98,25 @@ struct FolderStoreFailureTests {
         #expect(error.message.contains("write"))
     }
 
+    @Test("a sector that can't be read is damage of this object, once it was tried often enough")
+    func unreadableSector() async throws {
+        let error = SystemError(number: EIO, call: "read").storageError(place: "/repo/x")
+        #expect(error.code == .damaged && error.isRetryable)
+        let faulty = FaultyStore(MemoryStore(), faults: [Fault(.failBefore(error), on: .get, occurrence: .every)])
+        let store = RetryingStore(
+            faulty,
+            policy: RetryPolicy(maximumAttempts: 3),
+            clock: ManualClock(advancesItself: true)
+        )
+        await #expect {
+            try await store.get(TestObject(seed: 1).key, range: nil)
+        } throws: { error in
+            guard let error = error as? HawserError else { return false }
+            return error.code == .damaged && !error.isRetryable
+        }
+        #expect(faulty.fired.values.first == 3)
+    }
+
     @Test("a link whose answer was lost counts as made")
     func lostLinkAnswer() async throws {
         func status(inode: UInt64, links: Int) -> FileStatus {

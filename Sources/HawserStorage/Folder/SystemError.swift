@@ -78,6 +78,12 @@ struct SystemError: Error, Hashable {
             (.unavailable, "The drive is gone. Attach it again, then run this again.", false)
         case EMFILE, ENFILE:
             (.unavailable, "Too many files are open. Raise the limit of open files (ulimit -n).", true)
+        case EIO where call == "read":
+            (
+                .damaged,
+                "The drive can't read this part of the file. Check the drive, and copy the repository to another one.",
+                true
+            )
         case EIO, ESTALE, ETIMEDOUT, EAGAIN, EBUSY, ENOMEM, ENOTCONN, EHOSTDOWN, EHOSTUNREACH, ENETDOWN, ENETUNREACH:
             (.unavailable, "The drive or file server failed. Check it if this happens again.", true)
         default:

@@ -89,9 +89,12 @@ public struct RetryingStore: ObjectStore {
                 return try await attempt()
             } catch {
                 let elapsed = stopwatch.elapsed() - start
-                guard let pause = state.pause(after: error, elapsed: elapsed, random: random()),
-                    let cause = error as? HawserError
-                else { throw error }
+                guard var cause = error as? HawserError else { throw error }
+                guard let pause = state.pause(after: error, elapsed: elapsed, random: random()) else {
+                    // What can't be read so often is this object's own fault, and no reason to give up all others.
+                    if cause.code == .damaged { cause.isRetryable = false }
+                    throw cause
+                }
                 onRetry(RetryEvent(operation: operation, attempts: state.attempts, pause: pause, error: cause))
                 try await stopwatch.sleep(pause)
             }
