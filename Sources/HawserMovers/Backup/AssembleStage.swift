@@ -77,7 +77,7 @@ struct AssembleStage {
         inWork = nil
         switch end {
         case .failed(let error):
-            if pipeline.source.isAllOrNothing { throw error }
+            if pipeline.source.isAllOrNothing { throw error.ofSource }
             pipeline.problems.add(file.entry.path, error)
         case .unread: try await append(&file.entry)
         case .read(let size, let changed):

@@ -67,9 +67,13 @@ struct WalkStage: Sendable {
             output.yield(batch)
             batch = FoundBatch()
         }
-        try await source.walk { item in
-            batch.append(item)
-            if batch.cost >= FoundBatch.most { try await send() }
+        do {
+            try await source.walk { item in
+                batch.append(item)
+                if batch.cost >= FoundBatch.most { try await send() }
+            }
+        } catch let error as HawserError {
+            throw error.ofSource
         }
         try await send()
     }
@@ -150,7 +154,8 @@ struct WalkStage: Sendable {
         if found.kind == .file { return WalkItem(entry: found, content: .reading(resume: nil)) }
         do {
             return WalkItem(entry: try await source.complete(found), content: .nothing)
-        } catch let error as HawserError where !source.isAllOrNothing {
+        } catch let error as HawserError {
+            if source.isAllOrNothing { throw error.ofSource }
             problems.add(found.path, error)
             guard found.kind == .directory else { return nil }
             // It stays for what is in it; the mark has the next backup ask again for what is missing now.

@@ -24,7 +24,7 @@ public protocol BackupSource: Sendable {
     /// numbers hold within one walk only.
     ///
     /// `visit` may suspend for as long as it likes: that is the back-pressure. What it throws ends the walk and is thrown on.
-    /// - Throws: `CancellationError`, or `HawserError` when one of `paths` itself can't be read.
+    /// - Throws: `CancellationError`, or `HawserError` when nothing can be read.
     func walk(_ visit: (SourceItem) async throws -> Void) async throws
 
     /// The entry with what the walk left out. For what is not read through `open` or `read`: both give it by themselves.
@@ -98,6 +98,15 @@ extension BackupSource {
         fresh.size = UInt64(count)
         entry = fresh
         return count
+    }
+}
+
+extension HawserError {
+    /// As the end of a backup: there `accessDenied` speaks of the repository.
+    var ofSource: HawserError {
+        var error = self
+        if code == .accessDenied { error.code = .fileSystem }
+        return error
     }
 }
 

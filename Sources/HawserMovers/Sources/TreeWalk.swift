@@ -83,8 +83,11 @@ final class TreeWalk {
         let name = levels[top].subdirectories.name(index)
         let directory = path.appending(name)
         if levels[top].narrowed.contains(index) {
-            let handle = try atRoot(directory) { () throws(CallFailure) in
-                try DirectoryScan.open(name, in: parent, pathOnly: true, following: true)
+            let handle: DirectoryHandle
+            do throws(CallFailure) {
+                handle = try DirectoryScan.open(name, in: parent, pathOnly: true, following: true)
+            } catch {
+                return try await visit(.problem(directory, error.error(at: directory)))
             }
             try await giveNarrowed(handle, at: directory, visit)
             return
@@ -94,7 +97,6 @@ final class TreeWalk {
         switch try await scan(name, index: index, in: parent, &group) {
         case .success(let scan): try await give(scan, at: directory, device: device, visit)
         case .failure(let failure):
-            if source.roots.contains(directory) { throw failure.error(at: directory) }
             try await visit(.problem(directory, failure.error(at: directory)))
         }
     }
@@ -202,10 +204,12 @@ final class TreeWalk {
             leadsOn = true
             // A given path goes through this symbolic link: what lies behind counts.
             if status.kind == .symlink {
-                status = try atRoot(path) { () throws(CallFailure) in
-                    try withNullTerminated(path.name) { name throws(CallFailure) in
+                do throws(CallFailure) {
+                    status = try withNullTerminated(path.name) { name throws(CallFailure) in
                         try FileCalls.status(name, in: level.handle?.descriptor ?? -1, following: true)
                     }
+                } catch {
+                    return try await visit(.problem(path, error.error(at: path)))
                 }
             }
         }
@@ -225,7 +229,7 @@ final class TreeWalk {
         }
     }
 
-    /// Gives what leads to the given paths only; these must be there.
+    /// Gives what leads to the given paths only.
     private func giveNarrowed(_ handle: DirectoryHandle, at directory: EntryPath, _ visit: Visit) async throws {
         source.cache.insert(handle, for: directory)
         var level = Level(serial: levelCount, handle: handle, device: .max)
@@ -233,13 +237,23 @@ final class TreeWalk {
             let path = directory.appending(name)
             let isGiven = source.roots.contains(path)
             if isGiven, source.options.excludes.patterns.matches(path) { continue }
-            let status = try atRoot(path) { () throws(CallFailure) in
-                try withNullTerminated(name) { name throws(CallFailure) in
+            let status: FileStatus
+            do throws(CallFailure) {
+                status = try withNullTerminated(name) { name throws(CallFailure) in
                     try FileCalls.status(name, in: handle.descriptor, following: !isGiven)
                 }
+            } catch {
+                try await visit(.problem(path, error.error(at: path)))
+                continue
             }
             guard let kind = status.kind, isGiven || kind == .directory else {
-                throw HawserError(.fileSystem, "A path to back up is of an unknown kind.", place: path.description)
+                let error = HawserError(
+                    .fileSystem,
+                    "A path to back up is of an unknown kind.",
+                    place: path.description
+                )
+                try await visit(.problem(path, error))
+                continue
             }
             try await visit(.entry(status.entry(at: path, kind: kind, accounts: source.accounts, links: source.links)))
             if kind == .directory { try append(path, status, narrowed: !isGiven, to: &level) }

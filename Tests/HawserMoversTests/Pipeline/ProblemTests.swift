@@ -82,6 +82,18 @@ struct ProblemTests {
         }
     }
 
+    @Test("What the source may not read is not said to be the repository")
+    func deniedBySource() async throws {
+        try await PipelineFixture.with { fixture in
+            var bad = GeneratedNode("/data/file", .file, Self.good)
+            bad.openFailure = HawserError(.accessDenied, "no")
+            let source = GeneratedSource([bad], isAllOrNothing: true)
+            await expectCode(.fileSystem) { try await fixture.backUp(source) }
+            let walk = GeneratedSource([bad], visited: { _ in throw HawserError(.accessDenied, "no") })
+            await expectCode(.fileSystem) { try await fixture.backUp(walk) }
+        }
+    }
+
     @Test("Attributes that no blob takes: the entry is left out, and the rest is stored")
     func tooManyAttributes() async throws {
         var bad = GeneratedNode("/data/m", .file, Self.good)

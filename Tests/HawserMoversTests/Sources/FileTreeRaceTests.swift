@@ -88,6 +88,21 @@ import Testing
         #expect(codes == [.accessDenied])
     }
 
+    @Test func `given paths that can't be read are problems, and the others are walked`() async throws {
+        let tree = SourceTree()
+        try tree.shell("chmod 755 .; mkdir -p gone/on locked open; touch open/y; chmod 000 locked")
+        let paths = ["gone/on", "locked", "open"].map { "\(tree.root)/\($0)" }
+        let source = try FileTreeSource(paths: paths)
+        try tree.shell("rm -r gone")
+        let isRoot = geteuid() == 0
+        if isRoot { TestCalls.setFileSystemUser(65_534) }
+        let walked = try await source.walked()
+        if isRoot { TestCalls.setFileSystemUser(0) }
+        #expect(walked.problems.map(\.path) == [tree.path("gone"), tree.path("locked")])
+        #expect(walked.problems.map(\.error.code) == [.notFound, .accessDenied])
+        #expect(walked[tree.path("open/y")] != nil)
+    }
+
     @Test func `a FIFO, a link or nothing in a file's place neither blocks nor is read`() async throws {
         let tree = SourceTree()
         try tree.shell("echo 1 > a; echo 2 > b; echo 3 > c; echo 4 > d")
