@@ -12,10 +12,7 @@ struct BackupPipeline: Sendable {
     let chunking: ChunkerParameters
     let progress: BackupProgressCounters
     let problems: ProblemLog
-    let read: StageMeter
-    let hash: StageMeter
-    let compress: StageMeter
-    let encrypt: StageMeter
+    let meters: BackupMeters
     let start: Timestamp
     let parent: ObjectName?
 
@@ -39,6 +36,7 @@ struct BackupPipeline: Sendable {
             ahead: ahead,
             progress: progress,
             problems: problems,
+            meter: meters.walk,
             output: walkedInput
         )
         let reader = FileReader(
@@ -48,7 +46,7 @@ struct BackupPipeline: Sendable {
             chunker: Chunker(parameters: chunking, secret: repository.config.secrets.chunker.bytes),
             smallestCut: chunking.minimum,
             progress: progress,
-            meter: read,
+            meter: meters.read,
             output: filesInput
         )
         let hasher = HashStage(
@@ -86,7 +84,9 @@ struct BackupPipeline: Sendable {
                     }
                     stages.addTask {
                         defer { filesInput.finish() }
-                        try await runStage(read, over: walked, on: io, measured: false) { try await reader.read($0) }
+                        try await runStage(meters.read, over: walked, on: io, measured: false) {
+                            try await reader.read($0)
+                        }
                         return nil
                     }
                     stages.addTask {
@@ -94,21 +94,25 @@ struct BackupPipeline: Sendable {
                             hashedInput.finish()
                             newInput.finish()
                         }
-                        try await runStage(hash, over: files) { hasher.hash($0) }
+                        try await runStage(meters.hash, over: files) { hasher.hash($0) }
                         return nil
                     }
                     stages.addTask {
                         defer { packedInput.finish() }
-                        try await runStage(compress, over: new) { compressor.compress($0) }
+                        try await runStage(meters.compress, over: new) { compressor.compress($0) }
                         return nil
                     }
                     stages.addTask {
                         defer { sealedInput.finish() }
-                        try await runStage(encrypt, over: packed) { try encryptor.encrypt($0) }
+                        try await runStage(meters.encrypt, over: packed) { try encryptor.encrypt($0) }
                         return nil
                     }
                     stages.addTask {
-                        for await batch in sealed { try await writer.append(batch.blobs, in: batch.bytes.bytes) }
+                        for await batch in sealed {
+                            try await meters.upload.measure {
+                                try await writer.append(batch.blobs, in: batch.bytes.bytes)
+                            }
+                        }
                         try Task.checkCancellation()
                         return nil
                     }
@@ -120,7 +124,7 @@ struct BackupPipeline: Sendable {
                     }
                     return try await Self.lastResult(of: &stages)
                 }
-                try await writer.flush()
+                try await meters.upload.measure { try await writer.flush() }
                 await writer.finishUploads()
                 return root
             }

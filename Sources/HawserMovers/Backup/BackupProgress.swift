@@ -63,9 +63,9 @@ final class BackupProgressCounters: Sendable {
 
     private let state = Mutex(State())
     private let start = ContinuousClock.now
-    private let meters: [StageMeter]
+    private let meters: BackupMeters
 
-    init(meters: [StageMeter]) {
+    init(meters: BackupMeters) {
         self.meters = meters
     }
 
@@ -129,7 +129,7 @@ final class BackupProgressCounters: Sendable {
         progress.bytesRead = state.bytesRead
         progress.currentPath = state.current
         progress.problems = problems
-        progress.limitingStage = meters.max { $0.busySeconds < $1.busySeconds }?.stage
+        progress.limitingStage = meters.limiting
         return progress
     }
 }

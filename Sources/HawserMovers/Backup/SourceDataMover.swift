@@ -34,19 +34,9 @@ public actor SourceDataMover {
     private let options: BackupOptions
     private let counters: BackupProgressCounters
     private let problems: ProblemLog
-    private let meters: Meters
+    private let meters = BackupMeters()
     /// The read buffers of the pass that runs or ran last.
     private(set) var pool: ReadBufferPool?
-
-    private struct Meters {
-        let read = StageMeter(.read, width: 2)
-        // As many as there are cores: these three compute.
-        let hash = StageMeter(.hash, width: Machine.cores)
-        let compress = StageMeter(.compress, width: Machine.cores)
-        let encrypt = StageMeter(.encrypt, width: Machine.cores)
-
-        var all: [StageMeter] { [read, hash, compress, encrypt] }
-    }
 
     /// - Parameter report: called at once for everything that can't be backed up.
     public init(
@@ -56,8 +46,7 @@ public actor SourceDataMover {
     ) {
         self.repository = repository
         self.options = options
-        meters = Meters()
-        counters = BackupProgressCounters(meters: meters.all)
+        counters = BackupProgressCounters(meters: meters)
         problems = ProblemLog(report)
     }
 
@@ -126,10 +115,7 @@ public actor SourceDataMover {
             chunking: chunking(source),
             progress: counters,
             problems: problems,
-            read: meters.read,
-            hash: meters.hash,
-            compress: meters.compress,
-            encrypt: meters.encrypt,
+            meters: meters,
             start: start,
             parent: parent?.id
         )

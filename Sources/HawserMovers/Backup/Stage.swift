@@ -5,6 +5,23 @@ public enum BackupStage: String, Sendable, CaseIterable {
     case walk, read, hash, compress, encrypt, upload
 }
 
+/// The meters of one backup's stages.
+struct BackupMeters: Sendable {
+    /// The source's part of the walk: the merge behind it waits for it, or for the stages that follow.
+    let walk = StageMeter(.walk, width: 1)
+    let read = StageMeter(.read, width: 2)
+    // As many as there are cores: these three compute.
+    let hash = StageMeter(.hash, width: Machine.cores)
+    let compress = StageMeter(.compress, width: Machine.cores)
+    let encrypt = StageMeter(.encrypt, width: Machine.cores)
+    /// At work while the stages before it wait for it: packs that leave beside them cost no time.
+    let upload = StageMeter(.upload, width: 1)
+
+    var limiting: BackupStage? {
+        [walk, read, hash, compress, encrypt, upload].max { $0.busySeconds < $1.busySeconds }?.stage
+    }
+}
+
 /// How long a stage's workers were at work, to find the one that limits the speed.
 final class StageMeter: Sendable {
     let stage: BackupStage
@@ -19,14 +36,16 @@ final class StageMeter: Sendable {
 
     func measure<Result>(_ work: () async throws -> Result) async rethrows -> Result {
         let start = ContinuousClock.now
-        defer {
-            let time = ContinuousClock.now - start
-            nanoseconds.wrappingAdd(
-                time.components.seconds * 1_000_000_000 + time.components.attoseconds / 1_000_000_000,
-                ordering: .relaxed
-            )
-        }
+        defer { add(since: start) }
         return try await work()
+    }
+
+    func add(since start: ContinuousClock.Instant) {
+        let time = ContinuousClock.now - start
+        nanoseconds.wrappingAdd(
+            time.components.seconds * 1_000_000_000 + time.components.attoseconds / 1_000_000_000,
+            ordering: .relaxed
+        )
     }
 
     /// Of one worker's time, in seconds.

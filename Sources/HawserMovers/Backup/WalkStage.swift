@@ -13,6 +13,7 @@ struct WalkStage: Sendable {
     let ahead: ByteBudget
     let progress: BackupProgressCounters
     let problems: ProblemLog
+    let meter: StageMeter
     let output: AsyncStream<WalkBatch>.Continuation
 
     /// At most 4,096 entries or 8 MiB of entries may be ahead.
@@ -62,10 +63,13 @@ struct WalkStage: Sendable {
 
     private func find(_ budget: ByteBudget, _ output: AsyncStream<FoundBatch>.Continuation) async throws {
         var batch = FoundBatch()
+        var atWork = ContinuousClock.now
         func send() async throws {
+            meter.add(since: atWork)
             try await budget.reserve(batch.cost)
             output.yield(batch)
             batch = FoundBatch()
+            atWork = .now
         }
         do {
             try await source.walk { item in
