@@ -26,7 +26,9 @@ struct RestoreReport: Sendable {
             object["seconds_elapsed"] = .integer(progress.elapsed.components.seconds)
             object["files_restored"] = .integer(progress.filesRestored)
             object["bytes_restored"] = .integer(progress.bytesRestored)
+            object["bytes_per_second"] = .integer(UInt64(progress.bytesPerSecond))
             object["error_count"] = .integer(progress.problems)
+            object["limited_by"] = progress.limitingStage.map { .string($0.rawValue) }
             if let total = progress.bytesTotal {
                 object["total_bytes"] = .integer(total)
                 let share = total > 0 ? Double(progress.bytesRestored) / Double(total) : 0
@@ -37,8 +39,7 @@ struct RestoreReport: Sendable {
     }
 
     private func line(_ progress: RestoreProgress) -> String {
-        let seconds = progress.elapsed.inSeconds
-        let rate = seconds > 0 ? Double(progress.bytesRestored) / seconds : 0
+        let rate = progress.bytesPerSecond
         var text = "[\(progress.elapsed.clockText)]"
         if let total = progress.bytesTotal, total > 0 {
             text += " \(ByteSize.decimals(min(100, 100 * Double(progress.bytesRestored) / Double(total)), 1)) %"
@@ -49,6 +50,7 @@ struct RestoreReport: Sendable {
         if let total = progress.bytesTotal, rate > 0, total > progress.bytesRestored {
             text += ", ETA \(Duration.seconds(Double(total - progress.bytesRestored) / rate).clockText)"
         }
+        if let stage = progress.limitingStage { text += ", limited by \(stage.rawValue)" }
         if progress.problems > 0 { text += ", \(counted(progress.problems, "error"))" }
         return text
     }
@@ -64,6 +66,7 @@ struct RestoreReport: Sendable {
         if summary.filesKept > 0 { text += "; \(counted(summary.filesKept, "was", "were")) there already" }
         if summary.filesDeleted > 0 { text += "; \(summary.filesDeleted) deleted" }
         if request.verifies { text += "; \(summary.filesVerified) verified" }
+        if let stage = summary.limitingStage { console.details("the speed was limited by: \(stage.rawValue)") }
         console.result(text + " in \(RepositoryOptions.seconds(summary.duration))")
         if summary.problemCount > 0 {
             console.warning(
@@ -93,6 +96,7 @@ struct RestoreReport: Sendable {
         object["bytes_restored"] = .integer(summary.bytesRestored)
         if request.verifies { object["files_verified"] = .integer(summary.filesVerified) }
         object["error_count"] = .integer(summary.problemCount)
+        object["limited_by"] = summary.limitingStage.map { .string($0.rawValue) }
         object.set(summary.duration, as: "seconds_elapsed")
         object.set(summary.duration, as: "total_duration")
         object["warnings"] = .array(

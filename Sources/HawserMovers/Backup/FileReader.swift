@@ -12,7 +12,7 @@ struct FileReader: Sendable {
     /// Files up to this size are one chunk whatever they hold.
     let smallestCut: Int
     let progress: BackupProgressCounters
-    let meter: StageMeter
+    let meter: StageMeter<BackupStage>
     let output: AsyncStream<ReadBatch>.Continuation
 
     /// A file that has grown by no more than this since it was listed is still read in one go.

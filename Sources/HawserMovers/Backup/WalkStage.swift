@@ -13,7 +13,7 @@ struct WalkStage: Sendable {
     let ahead: ByteBudget
     let progress: BackupProgressCounters
     let problems: ProblemLog
-    let meter: StageMeter
+    let meter: StageMeter<BackupStage>
     let output: AsyncStream<WalkBatch>.Continuation
 
     /// At most 4,096 entries or 8 MiB of entries may be ahead.

@@ -10,6 +10,7 @@ struct RestoreFetcher: Sendable {
     let tree: RestoreTree
     let counters: RestoreCounters
     let problems: ProblemLog
+    let meters: RestoreMeters
     let memory: Int
 
     /// One request; larger ones only take longer until all cores have something to do.
@@ -52,14 +53,12 @@ struct RestoreFetcher: Sendable {
             }
             group.addTask {
                 defer { fetchedInput.finish() }
-                let width = repository.target.access.parallelFetches
-                try await runStage(StageMeter(.read, width: width), over: planned) { span in
+                try await runStage(meters.fetch, over: planned) { span in
                     try await fetch(span, fetchedInput)
                 }
             }
             group.addTask {
-                let meter = StageMeter(.encrypt, width: Machine.cores)
-                try await runStage(meter, over: fetched, on: BlockingExecutor.shared) { fetched in
+                try await runStage(meters.write, over: fetched, on: BlockingExecutor.shared) { fetched in
                     defer { budget.release(min(fetched.span.cost, budget.total)) }
                     try workers.with { worker in
                         for (index, sealed) in fetched.sealed.enumerated() where !sealed.isEmpty {

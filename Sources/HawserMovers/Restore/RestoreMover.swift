@@ -1,6 +1,7 @@
 public import HawserFormat
 public import HawserRepository
 import HawserStorage
+import HawserTransfer
 import Synchronization
 
 /// What is restored of a snapshot, and how.
@@ -37,6 +38,13 @@ public struct RestoreSummary: Sendable {
     public var problems: [Problem] = []
     public var problemCount = 0
     public var warnings: [RestoreWarning] = []
+    public var limitingStage: RestoreStage?
+}
+
+/// The stages of a restore: going through the tree with all that has no content, fetching chunks, and opening and
+/// writing them.
+public enum RestoreStage: String, Sendable, CaseIterable {
+    case plan, fetch, write
 }
 
 public struct RestoreProgress: Sendable {
@@ -46,6 +54,14 @@ public struct RestoreProgress: Sendable {
     /// In the whole snapshot, when it is known.
     public var bytesTotal: UInt64?
     public var problems: Int
+    /// The stage whose workers had the least rest so far.
+    public var limitingStage: RestoreStage?
+
+    /// Restored bytes a second since the beginning.
+    public var bytesPerSecond: Double {
+        let seconds = elapsed / .seconds(1)
+        return seconds > 0 ? Double(bytesRestored) / seconds : 0
+    }
 }
 
 /// Owns one restore: plans by pack, reads ranges of packs, opens chunks on all cores, and writes files out of order.
@@ -56,6 +72,7 @@ public actor RestoreMover {
     private let request: RestoreRequest
     private let counters = RestoreCounters()
     private let problems: ProblemLog
+    private let meters: RestoreMeters
     private let start = ContinuousClock.now
 
     /// - Parameter report: called at once for everything that can't be restored.
@@ -66,6 +83,7 @@ public actor RestoreMover {
     ) {
         self.repository = repository
         self.request = request
+        meters = RestoreMeters(fetchWidth: repository.target.access.parallelFetches)
         problems = ProblemLog(report)
     }
 
@@ -77,7 +95,8 @@ public actor RestoreMover {
             filesRestored: counted.files,
             bytesRestored: counted.bytes,
             bytesTotal: whole ? request.snapshot.summary.bytes : nil,
-            problems: problems.count
+            problems: problems.count,
+            limitingStage: meters.limiting
         )
     }
 
@@ -90,7 +109,8 @@ public actor RestoreMover {
             request: request,
             tree: tree,
             counters: counters,
-            problems: problems
+            problems: problems,
+            meters: meters
         )
         try await withTaskExecutorPreference(BlockingExecutor.shared) {
             try await plan.run()
@@ -108,8 +128,21 @@ public actor RestoreMover {
         summary.problems = problems.problems
         summary.problemCount = problems.count
         summary.warnings = tree.warnings
+        summary.limitingStage = meters.limiting
         return summary
     }
+}
+
+struct RestoreMeters: Sendable {
+    let plan = StageMeter(RestoreStage.plan, width: 1)
+    let fetch: StageMeter<RestoreStage>
+    let write = StageMeter(RestoreStage.write, width: Machine.cores)
+
+    init(fetchWidth: Int) {
+        fetch = StageMeter(.fetch, width: fetchWidth)
+    }
+
+    var limiting: RestoreStage? { [plan, fetch, write].busiest() }
 }
 
 final class RestoreCounters: Sendable {

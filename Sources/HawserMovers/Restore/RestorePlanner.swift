@@ -10,6 +10,7 @@ struct RestorePlanner: Sendable {
     let tree: RestoreTree
     let counters: RestoreCounters
     let problems: ProblemLog
+    let meters: RestoreMeters
 
     /// A file of one chunk is written in one go.
     private static let wholeFileLimit: UInt64 = 4 << 20
@@ -48,19 +49,20 @@ struct RestorePlanner: Sendable {
 
     /// Fetches beside `plan` what it hands on. Returns when all of it is written.
     private func fetching(_ plan: (RestoreQueue) async throws -> Void) async throws {
-        let queue = RestoreQueue()
+        let queue = RestoreQueue(meters.plan)
         let fetcher = RestoreFetcher(
             repository: repository,
             tree: tree,
             counters: counters,
             problems: problems,
+            meters: meters,
             memory: request.memory
         )
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await fetcher.run(queue) }
             // What ended the fetcher is thrown below.
             do { try await plan(queue) } catch is RestoreQueue.Ended {}
-            queue.finish()
+            queue.planIsDone()
             try await group.waitForAll()
         }
     }

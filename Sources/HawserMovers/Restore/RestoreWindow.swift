@@ -74,7 +74,7 @@ struct RestoreWindow: Sendable {
 }
 
 /// Windows on their way from the planner to the fetcher: one is planned while the one before is fetched.
-struct RestoreQueue: Sendable {
+final class RestoreQueue: Sendable {
     /// Nobody takes windows any more: the fetcher has failed and says why.
     struct Ended: Error {}
 
@@ -94,17 +94,28 @@ struct RestoreQueue: Sendable {
     let windows: AsyncStream<RestoreWindow>
     private let input: AsyncStream<RestoreWindow>.Continuation
     private let places = ByteBudget(total: 2)
+    private let meter: StageMeter<RestoreStage>
+    /// Since when the planner has not waited.
+    private let atWork = Mutex(ContinuousClock.now)
 
-    init() {
+    init(_ meter: StageMeter<RestoreStage>) {
+        self.meter = meter
         (windows, input) = AsyncStream.makeStream()
     }
 
     /// Waits while two windows are underway.
     fileprivate func send(_ window: RestoreWindow) async throws {
+        meter.add(since: atWork.withLock { $0 })
         try await places.reserve(1)
+        atWork.withLock { $0 = .now }
         var window = window
         window.place = Place(places)
         if case .terminated = input.yield(window) { throw Ended() }
+    }
+
+    func planIsDone() {
+        meter.add(since: atWork.withLock { $0 })
+        finish()
     }
 
     func finish() {

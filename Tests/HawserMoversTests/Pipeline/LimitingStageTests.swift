@@ -42,4 +42,27 @@ struct LimitingStageTests {
             #expect(try await mover.backup(source).limitingStage == .walk)
         }
     }
+
+    @Test("A restore that waits for the storage is limited by fetching")
+    func limitedByFetching() async throws {
+        try await PipelineFixture.with { fixture in
+            let node = GeneratedNode("/data/file", .file, [.noise(seed: 1, length: 100_000)])
+            let backup = try await fixture.backUp(GeneratedSource([node]))
+            let repository = try await fixture.open()
+            let snapshot = try await repository.snapshot(#require(backup.snapshotID))
+            let gate = Gate()
+            fixture.store.add(Fault(.hold(gate), on: .get, keys: .kind(.dataPack)))
+            let mover = RestoreMover(
+                repository,
+                RestoreRequest(snapshot, target: Array((fixture.folder + "/target").utf8))
+            )
+            async let restore = mover.run()
+            try await gate.waitForArrivals(1)
+            // By far longer than all other stages, however many could fetch at a time.
+            let before = mover.progress.elapsed
+            while mover.progress.elapsed < before * 20 { await Task.yield() }
+            gate.open()
+            #expect(try await restore.limitingStage == .fetch)
+        }
+    }
 }

@@ -244,7 +244,7 @@ struct RestoreRunTests {
         entry.attributes = [ExtendedAttribute(name: Array("user.x".utf8), value: [UInt8](repeating: 1, count: 1 << 20))]
         let id = try #require(ChunkID([UInt8](repeating: 1, count: 32)))
         for isOpen in [false, true] {
-            var window = RestoreWindow(RestoreQueue())
+            var window = RestoreWindow(RestoreQueue(StageMeter(.plan, width: 1)))
             var count = 0
             while !window.isFull {
                 if isOpen { window.open(entry) } else { window.add(id, length: 1, to: .whole(entry)) }
