@@ -24,6 +24,18 @@ struct OutputTests {
         _ = try JSONValue(parsing: JSONValue.object(object).bytes)
     }
 
+    @Test("JSON for a terminal has no raw control characters, and says the same")
+    func harmlessJSON() throws {
+        var object = JSONObject()
+        object["name"] = .string("a\u{1b}[31m\u{7f}\u{9b}31m\u{80}é\u{9f}\u{a0}日本\u{2080}")
+        let value = JSONValue.object(object)
+        let bytes = Console.harmless(value.bytes)
+        let scalars = String(decoding: bytes, as: UTF8.self).unicodeScalars
+        #expect(scalars.allSatisfy { $0.value >= 0x20 && !(0x7f...0x9f).contains($0.value) })
+        #expect(scalars.contains("é") && scalars.contains("\u{a0}") && scalars.contains("\u{2080}"))
+        #expect(try JSONValue(parsing: bytes) == value)
+    }
+
     @Test("A status has restic's fields")
     func status() {
         var progress = BackupProgress(elapsed: .seconds(2))

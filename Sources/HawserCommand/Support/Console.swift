@@ -65,12 +65,33 @@ final class Console: Sendable {
     /// One line of JSON, if JSON was asked for.
     func json(_ object: @autoclosure () -> JSONObject) {
         guard isJSON else { return }
-        write(bytes: JSONValue.object(object()).bytes + [UInt8(ascii: "\n")], flushing: true)
+        write(json: .object(object()))
     }
 
     func json(array: [JSONValue]) {
         guard isJSON else { return }
-        write(bytes: JSONValue.array(array).bytes + [UInt8(ascii: "\n")], flushing: true)
+        write(json: .array(array))
+    }
+
+    private func write(json: JSONValue) {
+        let bytes = isTerminal ? Self.harmless(json.bytes) : json.bytes
+        write(bytes: bytes + [UInt8(ascii: "\n")], flushing: true)
+    }
+
+    /// The same JSON with DEL and C1 control characters (U+0080 to U+009F) escaped: a terminal would obey them.
+    static func harmless(_ json: [UInt8]) -> [UInt8] {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(json.count)
+        for byte in json {
+            switch byte {
+            case 0x7f: bytes += "\\u007f".utf8
+            case 0x80...0x9f where bytes.last == 0xc2:
+                bytes.removeLast()
+                bytes += "\\u00\([byte].hex)".utf8
+            default: bytes.append(byte)
+            }
+        }
+        return bytes
     }
 
     func write(_ text: String) {
@@ -98,7 +119,9 @@ final class Console: Sendable {
     func jsonProblem(_ object: JSONObject) {
         state.withLock { state in
             Self.flush(&state)
-            Self.writeAll(STDERR_FILENO, JSONValue.object(object).bytes + [UInt8(ascii: "\n")])
+            let json = JSONValue.object(object).bytes
+            let bytes = isatty(STDERR_FILENO) == 1 ? Self.harmless(json) : json
+            Self.writeAll(STDERR_FILENO, bytes + [UInt8(ascii: "\n")])
         }
     }
 
