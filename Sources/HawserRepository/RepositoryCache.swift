@@ -13,7 +13,7 @@ import Synchronization
 public final class RepositoryCache: Sendable {
     /// The directory of this repository.
     public let directory: String
-    /// Removed with this object.
+    /// Removed with this object; its index has no names, so that a process that is killed leaves next to nothing.
     let isTemporary: Bool
     let key: SymmetricKey
     private let failure = Mutex<HawserError?>(nil)
@@ -88,7 +88,8 @@ public final class RepositoryCache: Sendable {
 
     /// - Returns: whether it was written, together with all the runs that it names.
     func write(_ manifest: IndexManifest) -> Bool {
-        attempt { try LocalFile.replace(directory + "/index/manifest", with: manifest.encode(key: key)) } != nil
+        !isTemporary
+            && attempt { try LocalFile.replace(directory + "/index/manifest", with: manifest.encode(key: key)) } != nil
     }
 
     func openRun(_ name: String) throws -> IndexRun {
@@ -113,7 +114,7 @@ public final class RepositoryCache: Sendable {
         let file = attempt { try LocalFile.create(path, length: length) }
         let descriptor = try file ?? LocalFile.createInMemory(length: length)
         defer { close(descriptor) }
-        if name == nil { unlink(path) }
+        if name == nil || isTemporary { unlink(path) }
         do {
             var writer = try IndexRunWriter(descriptor: descriptor, count: count, key: key)
             try fill(&writer)

@@ -33,6 +33,17 @@ struct CacheFailureTests {
         }
     }
 
+    @Test("A temporary cache has no files that a killed process would leave")
+    func temporaryCache() async throws {
+        try await TestRepository.with { fixture in
+            let id = try await fixture.backUp(files)
+            let repository = try await fixture.open(cache: false)
+            #expect(LocalFile.names(in: repository.cache.directory + "/index").allSatisfy { $0 == "lock" })
+            #expect(repository.cacheProblem == nil)
+            try await repository.expect(files, in: id)
+        }
+    }
+
     @Test("A cache that fails while a backup runs does not end it, and the next run makes it anew")
     func failsOnTheWay() async throws {
         try await TestRepository.with { fixture in
