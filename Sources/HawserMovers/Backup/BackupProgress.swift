@@ -146,7 +146,14 @@ public struct Problem: Sendable {
 
 /// Problems as they come: handed to the caller at once, and the first ones kept.
 final class ProblemLog: Sendable {
-    private let state = Mutex<(count: Int, kept: [Problem])>((0, []))
+    private struct State {
+        var count = 0
+        var kept: [Problem] = []
+        /// What was handed to the caller before the last `reset`.
+        var told: Set<EntryPath> = []
+    }
+
+    private let state = Mutex(State())
     private let report: @Sendable (Problem) -> Void
     /// Enough to see what is wrong; a million unreadable files must not fill memory.
     private static let keptLimit = 1000
@@ -157,15 +164,17 @@ final class ProblemLog: Sendable {
 
     func add(_ path: EntryPath, _ error: HawserError) {
         let problem = Problem(path: path, error: error)
-        state.withLock { state in
+        let isNew = state.withLock { state in
             state.count += 1
             if state.kept.count < Self.keptLimit { state.kept.append(problem) }
+            return !state.told.contains(path)
         }
-        report(problem)
+        if isNew { report(problem) }
     }
 
+    /// Begins anew, and hands no path to the caller again that was kept before.
     func reset() {
-        state.withLock { $0 = (0, []) }
+        state.withLock { $0 = State(told: $0.told.union($0.kept.map(\.path))) }
     }
 
     var count: Int { state.withLock { $0.count } }

@@ -51,9 +51,12 @@ struct CondemnedTests {
                     if isFirst { try await fixture.condemn(packs) }
                 }
             )
-            let summary = try await fixture.backUp(source)
+            let told = Mutex(0)
+            let mover = try await fixture.mover(fixture.open(), report: { _ in told.withLock { $0 += 1 } })
+            let summary = try await mover.backup(source)
             #expect(summary.files.total == 6 && summary.filesProcessed == 6)
             #expect(summary.problemCount == 1)
+            #expect(told.withLock { $0 } == 1)
             try await expectWholeWithout(packs, fixture, summary)
         }
     }

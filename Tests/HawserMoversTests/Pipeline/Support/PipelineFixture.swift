@@ -58,13 +58,14 @@ struct PipelineFixture: Sendable {
 
     func mover(
         _ repository: Repository,
+        report: @escaping @Sendable (Problem) -> Void = { _ in },
         _ change: (inout BackupOptions) -> Void = { _ in }
     ) -> SourceDataMover {
         var options = BackupOptions(hostname: Array("host".utf8), username: Array("user".utf8))
         options.memory = 96 << 20
         options.compression = .lz4
         change(&options)
-        return SourceDataMover(repository, options: options)
+        return SourceDataMover(repository, options: options, report: report)
     }
 
     /// Backs up, and proves that all buffers came back.
