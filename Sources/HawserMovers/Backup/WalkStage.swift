@@ -136,12 +136,17 @@ struct WalkStage: Sendable {
         guard let known, known.entry.kind == found.kind, isUnchanged(found, known) else {
             return try await fresh(found).map { ($0, known == nil) }
         }
-        // The same change time: the attributes, the link's target and the content are the same too.
         var entry = found
-        entry.attributes = known.entry.attributes
-        entry.attributeBlob = known.entry.attributeBlob
-        entry.linkTarget = known.entry.linkTarget
-        entry.inodeFlags = known.entry.inodeFlags
+        if hasOldChangeTime(found, known) {
+            // The attributes and the link's target are the same too.
+            entry.attributes = known.entry.attributes
+            entry.attributeBlob = known.entry.attributeBlob
+            entry.linkTarget = known.entry.linkTarget
+            entry.inodeFlags = known.entry.inodeFlags
+        } else {
+            guard let completed = try await completed(found) else { return nil }
+            entry = completed
+        }
         entry.unknownFields = known.entry.unknownFields
         switch known.progress {
         case .begun(let resume):
@@ -156,8 +161,13 @@ struct WalkStage: Sendable {
 
     private func fresh(_ found: Entry) async throws -> WalkItem? {
         if found.kind == .file { return WalkItem(entry: found, content: .reading(resume: nil)) }
+        return try await completed(found).map { WalkItem(entry: $0, content: .nothing) }
+    }
+
+    /// - Returns: `nil` when the entry has to be left out; the problem is told.
+    private func completed(_ found: Entry) async throws -> Entry? {
         do {
-            return WalkItem(entry: try await source.complete(found), content: .nothing)
+            return try await source.complete(found)
         } catch let error as HawserError {
             if source.isAllOrNothing { throw error.ofSource }
             problems.add(found.path, error)
@@ -165,7 +175,7 @@ struct WalkStage: Sendable {
             // It stays for what is in it; the mark has the next backup ask again for what is missing now.
             var entry = found
             entry.changedWhileRead = true
-            return WalkItem(entry: entry, content: .nothing)
+            return entry
         }
     }
 
@@ -178,8 +188,11 @@ struct WalkStage: Sendable {
             return false
         }
         if !options.ignoresInode, entry.inode != old.inode { return false }
-        if options.ignoresChangeTime { return true }
-        return entry.changed == old.changed
+        return options.ignoresChangeTime || hasOldChangeTime(entry, known)
+    }
+
+    private func hasOldChangeTime(_ entry: Entry, _ known: PreviousEntry) -> Bool {
+        entry.changed == known.entry.changed
             && entry.changed
                 < Timestamp(
                     seconds: known.snapshotStart.seconds - Self.coarsestClock,

@@ -65,6 +65,28 @@ struct UnchangedTests {
         #expect(try await isRead(file) { $0.ignoresChangeTime = true })
     }
 
+    @Test("--ignore-ctime takes attributes anew when the change time differs")
+    func ignoredChangeTimeOfAttributes() async throws {
+        try await PipelineFixture.with { fixture in
+            var file = Self.file
+            func set(_ value: UInt8) {
+                file.entry.attributes = [ExtendedAttribute(name: Array("user.a".utf8), value: [value])]
+            }
+            set(1)
+            try await fixture.backUp(GeneratedSource([file]))
+            set(2)
+            file.entry.changed.seconds += 1
+            let source = GeneratedSource([file])
+            let summary = try await fixture.backUp(source) { $0.ignoresChangeTime = true }
+            #expect(source.bytesRead() == 0)
+            let repository = try await fixture.open()
+            let root = try await repository.snapshot(#require(summary.snapshotID)).root
+            let entry = try await repository.entry(at: file.entry.path, of: root)
+            #expect(entry?.attributes == file.entry.attributes)
+            #expect(entry?.content != nil)
+        }
+    }
+
     @Test("--force reads everything")
     func force() async throws {
         #expect(try await isRead(Self.file) { $0.force = true })
