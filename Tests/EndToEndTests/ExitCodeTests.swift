@@ -51,27 +51,8 @@ struct ExitCodeTests {
         try Data("closed".utf8).write(to: URL(filePath: closed))
         try systemCall("chmod") { chmod(closed, 0) }
 
-        let arguments = ["backup", bench.source, "--json"]
-        let result: CommandResult
-        if geteuid() == 0 {
-            // Root reads everything, so someone else does the backup.
-            try await bench.hawser("snapshots").expect(0)
-            _ = try await RunningCommand(
-                "/usr/bin/env",
-                ["chmod", "-R", "a+rwX", bench.repository, bench.cache],
-                environment: bench.environment
-            ).result()
-            try systemCall("chmod") { chmod(bench.directory.path, 0o755) }
-            try systemCall("chmod") { chmod(closed, 0) }
-            result = try await RunningCommand(
-                "/usr/bin/env",
-                ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", HawserBinary.path()] + arguments
-                    + ["--cache-dir", "/tmp/hawser-test-nobody-\(getpid())"],
-                environment: bench.environment
-            ).result()
-        } else {
-            result = try await bench.start(arguments).result()
-        }
+        try await bench.change(mode: "a+rwX")
+        let result = try await bench.withoutPrivileges("backup", bench.source, "--json")
         result.expect(3)
         #expect(result.allText.contains("closed"))
         try await bench.restore("latest", to: "target").expect(0)
@@ -183,22 +164,40 @@ struct ExitCodeTests {
         try await bench.hawser("check", "--read-data").expect(0)
     }
 
-    @Test("A read-only repository is said to be one", .enabled(if: geteuid() != 0, "root writes everywhere"))
+    @Test("A read-only repository is said to be one")
     func readOnlyRepository() async throws {
         let bench = try await Workbench.withRepository()
         try Data("content".utf8).write(to: URL(filePath: bench.source + "/file"))
-        _ = try await RunningCommand(
-            "/usr/bin/env",
-            ["chmod", "-R", "a-w", bench.repository],
-            environment: bench.environment
-        ).result()
-        let result = try await bench.hawser("backup", bench.source)
-        #expect(result.status == 1 || result.status == 14, "\(result)")
-        try await bench.hawser("check").expect(0)
+        try await bench.change(mode: "a+rX,a-w")
+        let result = try await bench.withoutPrivileges("backup", bench.source)
+        result.expect(14)
+        #expect(result.allText.contains("Not allowed"), "\(result)")
+        try await bench.withoutPrivileges("check").expect(0)
     }
 }
 
 extension Workbench {
+    /// Of everything in the repository, as `chmod` takes it.
+    fileprivate func change(mode: String) async throws {
+        try await RunningCommand("/usr/bin/env", ["chmod", "-R", mode, repository], environment: environment)
+            .result().expect(0)
+    }
+
+    /// Root may do everything, so someone else runs the command then, with a cache of his own.
+    fileprivate func withoutPrivileges(_ arguments: String...) async throws -> CommandResult {
+        guard geteuid() == 0 else { return try await start(arguments).result() }
+        let cache = directory.path + "/cache-of-nobody"
+        try FileManager.default.createDirectory(atPath: cache, withIntermediateDirectories: true)
+        try systemCall("chmod") { chmod(cache, 0o777) }
+        try systemCall("chmod") { chmod(directory.path, 0o755) }
+        return try await RunningCommand(
+            "/usr/bin/env",
+            ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", HawserBinary.path()] + arguments
+                + ["--cache-dir", cache],
+            environment: environment
+        ).result()
+    }
+
     /// Returns when the repository holds so many objects of this prefix.
     func waitForObjects(_ prefix: String, count: Int) async throws {
         while try objects(prefix).count < count { try await Task.sleep(for: .milliseconds(10)) }

@@ -80,6 +80,46 @@ struct CheckTests {
         }
     }
 
+    @Test(
+        "A damaged checkpoint is a warning, a damaged mark an error: both are named",
+        arguments: ["cut", "emptied", "flipped"]
+    )
+    func namesCheckpointsAndMarks(damage: String) async throws {
+        try await with { fixture, _ in
+            let repository = try await fixture.open()
+            let time = Timestamp(seconds: 1_800_000_000)
+            let checkpoint = try Checkpoint(
+                started: time,
+                time: time,
+                hostname: Array("host".utf8),
+                username: [],
+                paths: [Array("/data".utf8)],
+                programVersion: "1"
+            ).encode(repository.objects)
+            let pack = PackReference(name: ObjectName(hashOf: [1]), length: 100, isMetadata: false)
+            let mark = try Condemned(packs: [pack], fence: 0, created: time).encode()
+            let objects: [(ObjectKey, [UInt8], CheckFinding.Severity)] = [
+                (.named(.checkpoint, checkpoint.name), checkpoint.object, .warning),
+                (.named(.condemned, ObjectName(hashOf: mark)), mark, .error),
+            ]
+            for (key, bytes, _) in objects { _ = try await fixture.memory.put(key, bytes, sha256: #require(key.name)) }
+            #expect(try await fixture.check(.all).findings.isEmpty)
+            for (key, bytes, severity) in objects {
+                let damaged =
+                    switch damage {
+                    case "cut": Array(bytes.dropLast(1 + bytes.count / 3))
+                    case "emptied": [UInt8]()
+                    default: Corpus.flipping(bit: bytes.count * 4 + 3, of: bytes)
+                    }
+                fixture.memory.replace(key, with: damaged)
+                let findings = try await fixture.check(.all).findings
+                #expect(findings.map(\.key) == [key.path])
+                #expect(findings.map(\.severity) == [severity])
+                fixture.memory.replace(key, with: bytes)
+            }
+        }
+    }
+
     @Test("Every object that the drive can't read is named, and the check comes to its end")
     func namesUnreadableObjects() async throws {
         try await with { fixture, _ in
