@@ -1,8 +1,13 @@
 // Backs up a folder into a new repository, and restores it again:
 //
 //     swift run LocalBackup ~/Documents /tmp/repository /tmp/restored
+import Glibc
 import Hawser
 
+guard CommandLine.arguments.count == 4 else {
+    print("usage: LocalBackup FOLDER REPOSITORY TARGET")
+    exit(64)
+}
 tuneProcess()
 let (folder, place, target) = (CommandLine.arguments[1], CommandLine.arguments[2], CommandLine.arguments[3])
 let password = Secret("correct horse battery staple")
