@@ -8,7 +8,7 @@ struct SupportTests {
     func comparisonSees() async throws {
         let bench = try Workbench()
         let tree = try NastyTree(in: bench.source, seed: TestScale.seed)
-        print("left out here: \(tree.skipped)")
+        tree.tellSkipped()
         let manifest = bench.directory.path + "/manifest"
         try await TreeComparison.writeManifest(of: bench.source, to: manifest)
         try await TreeComparison.expectEqual(manifest, bench.source)

@@ -1,4 +1,5 @@
 import Foundation
+import Testing
 
 #if canImport(Glibc)
     import Glibc
@@ -28,6 +29,13 @@ struct NastyTree {
         try crowd(root.makeFolder("crowd"))
         // Times last: everything above changes those of the folders.
         try times(root.makeFolder("times"))
+    }
+
+    /// As a known issue, so that a run shows what it did not test.
+    func tellSkipped() {
+        withKnownIssue("Not everything can be made here", isIntermittent: true) {
+            #expect(skipped.isEmpty, "left out: \(skipped)")
+        }
     }
 
     private mutating func attempt(_ what: String, _ body: () throws -> Void) {
