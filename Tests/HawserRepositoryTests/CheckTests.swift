@@ -135,6 +135,30 @@ struct CheckTests {
         }
     }
 
+    @Test("A snapshot that is gone is named, and is no error: it may have been forgotten")
+    func absentSnapshot() async throws {
+        try await with { fixture, ids in
+            #expect(try await fixture.check().absentSnapshots.isEmpty)
+            try await fixture.target.delete([.named(.snapshot, ids[1])])
+            let summary = try await fixture.check()
+            #expect(summary.findings.isEmpty)
+            #expect(summary.absentSnapshots == [ids[1]])
+        }
+    }
+
+    @Test("A gap in the configurations is a warning")
+    func missingConfiguration() async throws {
+        try await with { fixture, _ in
+            _ = try await RepositoryKeys.open(at: fixture.target, password: .test).rotate(cost: .test)
+            let keys = try await fixture.keys(.config)
+            #expect(keys.count == 2)
+            try await fixture.target.delete([#require(keys.first { $0.generation == 1 })])
+            let findings = try await fixture.check().findings
+            #expect(findings.map(\.key) == ["config/1"])
+            #expect(findings.map(\.severity) == [.warning])
+        }
+    }
+
     @Test("A missing data pack is named with the files that need it")
     func missingDataPack() async throws {
         try await with { fixture, ids in

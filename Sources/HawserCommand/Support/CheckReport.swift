@@ -52,9 +52,17 @@ struct CheckReport: Sendable {
         var text = counted(summary.snapshots, "snapshot") + ", " + counted(summary.packs, "pack")
         if readsData { text += ", \(summary.packsRead) of them read whole (\(ByteSize.text(summary.bytesRead)))" }
         console.note(text)
+        if let text = Self.absent(summary.absentSnapshots) { console.note(text) }
         if summary.warningCount > 0 { console.result(counted(summary.warningCount, "warning")) }
         let errors = counted(summary.errorCount, "error was found", "errors were found")
         console.result(summary.errorCount == 0 ? "no errors were found" : errors)
+    }
+
+    private static func absent(_ ids: [ObjectName]) -> String? {
+        if ids.isEmpty { return nil }
+        let shown = ids.prefix(10).map { $0.hex.prefix(8) }.joined(separator: ", ") + (ids.count > 10 ? ", …" : "")
+        return "not there: \(counted(ids.count, "snapshot")) (\(shown)), forgotten or tagged since the last prune, "
+            + "of a backup that was interrupted or is running, or removed"
     }
 
     private static func name(_ phase: CheckEvent.Phase) -> String {
@@ -99,6 +107,7 @@ struct CheckReport: Sendable {
         object["num_errors"] = .integer(summary.errorCount)
         object["num_warnings"] = .integer(summary.warningCount)
         object["snapshots"] = .integer(summary.snapshots)
+        object["absent_snapshots"] = .array(summary.absentSnapshots.map { .string($0.hex) })
         object["packs"] = .integer(summary.packs)
         object["packs_read"] = .integer(summary.packsRead)
         object["bytes_read"] = .integer(summary.bytesRead)

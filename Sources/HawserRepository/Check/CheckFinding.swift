@@ -60,6 +60,9 @@ public struct CheckSummary: Sendable {
     /// With their harm.
     public var findings: [CheckFinding] = []
     public var snapshots = 0
+    /// Named by refs and not there, in ascending order: forgotten or tagged since the last prune, of a backup that was interrupted
+    /// or is running, or removed. Nothing in the repository tells these apart.
+    public var absentSnapshots: [ObjectName] = []
     public var packs = 0
     public var packsRead = 0
     public var bytesRead: UInt64 = 0

@@ -12,9 +12,20 @@ extension RepositoryCheck {
     ) async throws {
         let ids = Set(snapshots.map(\.id))
         var keys: [ObjectName: [ObjectKey]] = [:]
+        var absent: Set<ObjectName> = []
         for try await info in repository.target.list(.refs) {
-            if let id = info.key.snapshot, ids.contains(id) { keys[id, default: []].append(info.key) }
+            guard let id = info.key.snapshot else { continue }
+            if ids.contains(id) { keys[id, default: []].append(info.key) } else { absent.insert(id) }
         }
+        if !absent.isEmpty {
+            // Made since the check began, not readable, or of checkpoints.
+            for kind in [ObjectKind.snapshot, .checkpoint] {
+                for try await info in repository.target.list(kind) {
+                    if let id = info.key.name { absent.remove(id) }
+                }
+            }
+        }
+        log.summary.absentSnapshots = absent.sorted()
         let packs = index.packs
         let repository = repository
         for stored in snapshots {

@@ -55,8 +55,15 @@ public struct RepositoryCheck: Sendable {
         var earlier: (generation: UInt32, name: ObjectName)?
         var keys: [ObjectKey] = []
         for try await info in repository.target.list(.config) { keys.append(info.key) }
+        var next: UInt32 = 1
         for key in keys.sorted(by: { $0.generation ?? 0 < $1.generation ?? 0 }) {
             guard let generation = key.generation else { continue }
+            if generation > next {
+                // The highest one is all that is needed.
+                let error = HawserError(.damaged, "This configuration and maybe those up to \(key) are missing.")
+                log.add(ObjectKind.config.prefix + String(next), error, .warning)
+            }
+            next = generation &+ 1
             do {
                 let bytes = try await repository.target.fetch(key, range: nil)
                 let config = try RepositoryConfig(decoding: bytes, ring: repository.ring)
