@@ -19,7 +19,7 @@ struct LimitingStageTests {
             try await gate.waitForArrivals(1)
             // Ten times as long as all other stages together had.
             let before = mover.progress.elapsed
-            while mover.progress.elapsed < before * 10 { await Task.yield() }
+            while mover.progress.elapsed < before * 10 + .seconds(1) { await Task.yield() }
             gate.open()
             #expect(try await backup.limitingStage == .upload)
             #expect(mover.progress.limitingStage == .upload)
@@ -36,7 +36,7 @@ struct LimitingStageTests {
                 visited: { path in
                     guard path == last else { return }
                     let before = mover.progress.elapsed
-                    while mover.progress.elapsed < before * 10 { await Task.yield() }
+                    while mover.progress.elapsed < before * 10 + .seconds(1) { await Task.yield() }
                 }
             )
             #expect(try await mover.backup(source).limitingStage == .walk)
