@@ -16,6 +16,10 @@ struct Account {
         parent = subtenant == nil ? nil : try db.folder(tenant, nil, repository)
     }
 
+    init(own: FolderRecord) {
+        self.own = own
+    }
+
     init(_ db: Database, folder: ControlID) throws {
         let row = try db.one("folder", id: folder, what: "folder").row
         try self.init(db, row.id("tenant"), row.optionalID("subtenant"), row.id("repository"))
@@ -46,6 +50,19 @@ struct Account {
         all.allSatisfy { folder in
             (folder.free ?? .max) >= bytes || folder.outside + bytes <= settings.pruneAllowance(used: folder.used)
         }
+    }
+
+    /// As ``Transaction/apply(_:to:)`` does, without reading: for changes that free nothing.
+    mutating func apply(_ change: Transaction.Change) {
+        own.committed = min(ledgerBound, own.committed + change.committed)
+        own.reserved += change.reserved
+        own.unproven = min(ledgerBound, max(0, own.unproven + change.unproven))
+        own.outside = min(ledgerBound, max(0, own.outside + change.outside))
+        guard var parent else { return }
+        parent.belowCommitted = min(ledgerBound, parent.belowCommitted + change.committed)
+        parent.belowReserved += change.reserved
+        parent.outside = min(ledgerBound, max(0, parent.outside + change.outside))
+        self.parent = parent
     }
 }
 

@@ -16,6 +16,7 @@ public final class ConfigurationDatabase: Sendable {
     let clock: ProviderClock
     let pool: DatabasePool
     let sessions: SessionTable
+    let sessionStates = SessionStates()
     public let path: String
     public let feed: ChangeFeed
     /// Counts restores from backups; changes only while no server runs.

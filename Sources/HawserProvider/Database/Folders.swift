@@ -138,14 +138,23 @@ extension Database {
     }
 
     func folder(_ tenant: ControlID, _ subtenant: ControlID?, _ repository: ControlID) throws -> FolderRecord {
-        guard
-            let row = try row(
-                "SELECT * FROM folder WHERE tenant = ? AND repository = ? AND IFNULL(subtenant, '') = ?",
-                [tenant.text, repository.text, subtenant?.text ?? ""]
-            )
-        else {
+        try folder(tenant, subtenant, repository, FolderRecord.init)
+    }
+
+    func folder<Value>(
+        _ tenant: ControlID,
+        _ subtenant: ControlID?,
+        _ repository: ControlID,
+        _ make: (Row) throws -> Value
+    ) throws -> Value {
+        let found = try first(
+            "SELECT * FROM folder WHERE tenant = ? AND repository = ? AND IFNULL(subtenant, '') = ?",
+            [tenant.text, repository.text, subtenant?.text ?? ""],
+            make
+        )
+        guard let found else {
             throw HawserError(.notFound, "The tenant has nothing in this repository.", place: repository.text)
         }
-        return try FolderRecord(row)
+        return found
     }
 }

@@ -30,7 +30,7 @@ extension ConfigurationDatabase {
     public func reserve(_ target: LedgerTarget, _ objects: [ObjectRecord]) async throws -> [TicketOutcome] {
         try Self.check(objects)
         return try await write { [self] transaction in
-            let writer = try LedgerWrite(transaction, target, self)
+            var writer = try LedgerWrite(transaction, target, self)
             return try writer.tickets(objects)
         }
     }
@@ -68,7 +68,7 @@ extension ConfigurationDatabase {
                 subtenant: folder.subtenant,
                 repository: folder.repository
             )
-            let writer = try LedgerWrite(transaction, target, self, isSettling: true)
+            var writer = try LedgerWrite(transaction, target, self, isSettling: true)
             let object = ObjectRecord(key: ticket.key, length: ticket.length)
             try writer.settleTicket(object, isStored: isStored)
         }

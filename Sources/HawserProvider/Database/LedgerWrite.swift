@@ -15,6 +15,8 @@ struct LedgerWrite {
     private let round: Int
     private let isListing: Bool
     private(set) var work: Work
+    /// As it stands now; `nil` until somebody asks.
+    private var known: Account?
 
     /// What the session has stored in the folder, as told object by object and lease by lease: the same bytes, so that
     /// the larger sum is what is booked. After a listing has come between, they may be different ones.
@@ -23,8 +25,9 @@ struct LedgerWrite {
         var byLeases = 0
         var isLoose = false
 
-        init(_ row: Row?) {
-            guard let row else { return }
+        init() {}
+
+        init(_ row: Row) {
             (byKeys, byLeases, isLoose) = (row["byKeys"], row["byLeases"], row["isLoose"])
         }
 
@@ -48,27 +51,17 @@ struct LedgerWrite {
         self.target = target
         self.database = database
         let db = transaction.db
-        guard
-            let session = try db.row(
-                """
-                SELECT session.ended, session.problem, session.purpose, session.subtenant AS own, tenant.leaseEnd
-                FROM session JOIN tenant ON tenant.id = session.tenant WHERE session.id = ? AND session.tenant = ?
-                """,
-                [target.session.text, target.tenant.text]
-            )
-        else { throw SessionTable.isOver }
+        let own: ControlID?
+        (purpose, own) = try Self.session(target, transaction, isSettling: isSettling)
         // A subtenant's session reaches its own folder only.
-        let own = try session.optionalID("own")
         guard own == nil || own == target.subtenant else {
             throw HawserError(.accessDenied, "This folder is another's.")
         }
-        purpose = try session.choice("purpose")
-        folder = try db.folder(target.tenant, target.subtenant, target.repository)
+        (folder, round, isListing) = try db.folder(target.tenant, target.subtenant, target.repository) {
+            (try FolderRecord($0), $0["round"], $0["isListing"])
+        }
+        known = target.subtenant == nil ? Account(own: folder) : nil
         settings = database.ledgerSettings
-        let state = try db.row("SELECT round, isListing FROM folder WHERE id = ?", [folder.id.text])
-        round = state?["round"] ?? 0
-        isListing = state?["isListing"] ?? false
-        if !isSettling { try Self.check(session, purpose, transaction.wall) }
         if !isSettling, try !db.isOpenForWriting(folder, database.epoch) {
             throw HawserError(
                 .recovery,
@@ -77,12 +70,35 @@ struct LedgerWrite {
                 retryAfter: .seconds(600)
             )
         }
-        let row = try db.row(
-            "SELECT * FROM work WHERE session = ? AND folder = ?",
-            [target.session.text, folder.id.text]
+        let place: StatementArguments = [target.session.text, folder.id.text]
+        let work = try db.first(
+            "SELECT byKeys, byLeases, isLoose FROM work WHERE session = ? AND folder = ?",
+            place,
+            Work.init
         )
-        work = Work(row)
-        if row == nil { try db.insert("work", ["session": target.session.text, "folder": folder.id.text]) }
+        self.work = work ?? Work()
+        if work == nil { try db.run("INSERT INTO work (session, folder) VALUES (?, ?)", place) }
+    }
+
+    /// What the session is for, and of which subtenant it is.
+    private static func session(
+        _ target: LedgerTarget,
+        _ transaction: Transaction,
+        isSettling: Bool
+    ) throws -> (Purpose, ControlID?) {
+        let found = try transaction.db.first(
+            """
+            SELECT session.ended, session.problem, session.purpose, session.subtenant AS own, tenant.leaseEnd
+            FROM session JOIN tenant ON tenant.id = session.tenant WHERE session.id = ? AND session.tenant = ?
+            """,
+            [target.session.text, target.tenant.text]
+        ) { row in
+            let purpose: Purpose = try row.choice("purpose")
+            if !isSettling { try check(row, purpose, transaction.wall) }
+            return (purpose, try row.optionalID("own"))
+        }
+        guard let found else { throw SessionTable.isOver }
+        return found
     }
 
     private static func check(_ session: Row, _ purpose: Purpose, _ wall: Moment) throws {
@@ -97,8 +113,17 @@ struct LedgerWrite {
         throw HawserError(.leaseOver, "The contract with the provider is over; restores are still possible.")
     }
 
-    func account() throws -> Account {
-        try Account(db, target.tenant, target.subtenant, target.repository)
+    mutating func account() throws -> Account {
+        if let known { return known }
+        let account = try Account(db, target.tenant, target.subtenant, target.repository)
+        known = account
+        return account
+    }
+
+    private mutating func apply(_ change: Transaction.Change) throws {
+        try transaction.apply(change, to: folder)
+        // What is freed can change more than the sums.
+        if change.committed < 0 { known = nil } else { known?.apply(change) }
     }
 
     private func saveWork() throws {
@@ -110,19 +135,20 @@ struct LedgerWrite {
 
     // MARK: Leases
 
-    func lease(_ id: ControlID, _ bytes: Int, rate: Int, isExact: Bool) throws -> LeaseGrant {
-        if let row = try db.row("SELECT session, folder, bytes, expires FROM lease WHERE id = ?", [id.text]) {
+    mutating func lease(_ id: ControlID, _ bytes: Int, rate: Int, isExact: Bool) throws -> LeaseGrant {
+        let asked = try db.first("SELECT session, folder, bytes, expires FROM lease WHERE id = ?", [id.text]) { row in
             guard try row.id("session") == target.session, try row.id("folder") == folder.id else {
                 throw HawserError(.conflict, "This lease is another's.", place: id.text)
             }
             let end = Moment(milliseconds: row["expires"])
             return LeaseGrant(lease: id, bytes: row["bytes"], expiresIn: max(.zero, end - transaction.now))
         }
-        let open = try db.row(
-            "SELECT count(*) AS open FROM lease WHERE session = ? AND folder = ?",
+        if let asked { return asked }
+        let open: Int? = try db.first(
+            "SELECT count(*) FROM lease WHERE session = ? AND folder = ?",
             [target.session.text, folder.id.text]
-        )
-        guard open?["open"] ?? 0 < LedgerSettings.mostLeases else {
+        ) { $0[0] }
+        guard open ?? 0 < LedgerSettings.mostLeases else {
             throw HawserError(
                 .tooManyRequests,
                 "The session has \(LedgerSettings.mostLeases) leases. They end after 15 minutes each.",
@@ -137,17 +163,20 @@ struct LedgerWrite {
             guard purpose == .prune, account.allowsOutside(bytes, settings) else { throw shortage.error }
             isOutside = true
         } else {
-            let sessions = try db.liveSessions(of: target.tenant)
+            // Without a rate it is what is needed, whoever else there is.
+            let sessions = rate > 0 ? try db.liveSessions(of: target.tenant) : 1
             amount = settings.leaseSize(needed: bytes, rate: rate, free: account.free, sessions: sessions)
         }
-        try transaction.apply(.init(reserved: amount, outside: isOutside ? amount : 0), to: folder)
+        try apply(.init(reserved: amount, outside: isOutside ? amount : 0))
         let lifetime = Duration.seconds(settings.leaseLifetime)
-        try db.insert(
-            "lease",
+        try db.run(
+            """
+            INSERT INTO lease (id, session, folder, bytes, remaining, isExact, isOutside, expires)
+            VALUES (?1, ?2, ?3, ?4, ?4, ?5, ?6, ?7)
+            """,
             [
-                "id": id.text, "session": target.session.text, "folder": folder.id.text, "bytes": amount,
-                "remaining": amount, "isExact": isExact, "isOutside": isOutside,
-                "expires": (transaction.now + lifetime).milliseconds,
+                id.text, target.session.text, folder.id.text, amount, isExact, isOutside,
+                (transaction.now + lifetime).milliseconds,
             ]
         )
         return LeaseGrant(lease: id, bytes: amount, expiresIn: lifetime)
@@ -156,26 +185,24 @@ struct LedgerWrite {
     /// A lease that is gone was settled before, or has expired: its bytes are booked already.
     mutating func settle(_ id: ControlID, used: Int) throws {
         try checkBytes(used)
-        guard let row = try lease(id) else { return }
+        guard let lease = try lease(id) else { return }
         // Nobody stores more in a lease's life than a lease can be for and as much again beyond it: what else is there a
         // listing finds.
-        let used = min(used, 2 * max(row["bytes"] as Int, LedgerSettings.largestLease))
-        let isExact: Bool = row["isExact"]
-        let told: Int? = row["used"]
-        guard !isExact || told == nil else { return }
+        let used = min(used, 2 * max(lease.bytes, LedgerSettings.largestLease))
+        guard !lease.isExact || lease.told == nil else { return }
         let before = work.booked
-        work.add(byLeases: max(0, used - (told ?? 0)))
+        work.add(byLeases: max(0, used - (lease.told ?? 0)))
         try book(work.booked - before, first: id)
         try saveWork()
-        let remaining: Int = try lease(id)?["remaining"] ?? 0
-        guard isExact else {
-            try db.run("UPDATE lease SET used = ? WHERE id = ?", [max(used, told ?? 0), id.text])
+        guard lease.isExact else {
+            try db.run("UPDATE lease SET used = ? WHERE id = ?", [max(used, lease.told ?? 0), id.text])
             return
         }
+        let remaining = try self.lease(id)?.remaining ?? 0
         // What was told object by object so far may have been taken from other leases: as much as was used stays.
-        let kept = min(remaining, max(0, used - ((row["bytes"] as Int) - remaining)))
+        let kept = min(remaining, max(0, used - (lease.bytes - remaining)))
         let back = remaining - kept
-        try transaction.apply(.init(reserved: -back, outside: row["isOutside"] ? -back : 0), to: folder)
+        try apply(.init(reserved: -back, outside: lease.isOutside ? -back : 0))
         if kept == 0 {
             try db.run("DELETE FROM lease WHERE id = ?", [id.text])
         } else {
@@ -183,38 +210,46 @@ struct LedgerWrite {
         }
     }
 
-    private func lease(_ id: ControlID) throws -> Row? {
-        try db.row(
-            "SELECT * FROM lease WHERE id = ? AND session = ? AND folder = ?",
+    private struct Lease {
+        var bytes: Int
+        var remaining: Int
+        var told: Int?
+        var isExact: Bool
+        var isOutside: Bool
+    }
+
+    private func lease(_ id: ControlID) throws -> Lease? {
+        try db.first(
+            "SELECT bytes, remaining, used, isExact, isOutside FROM lease WHERE id = ? AND session = ? AND folder = ?",
             [id.text, target.session.text, folder.id.text]
-        )
+        ) { Lease(bytes: $0[0], remaining: $0[1], told: $0[2], isExact: $0[3], isOutside: $0[4]) }
     }
 
     /// Bytes that are in the storage: taken from what was set aside for them, as far as it reaches. What is beyond is
     /// there all the same, over the limit or not; of a subtenant only up to its own limit, until a listing has found more,
     /// so that its word alone never takes room from its tenant.
-    private func book(_ bytes: Int, first: ControlID? = nil) throws {
+    private mutating func book(_ bytes: Int, first: ControlID? = nil) throws {
         guard bytes > 0 else { return }
         var left = bytes
         let rows = try db.rows(
             """
-            SELECT id, remaining FROM lease WHERE session = ? AND folder = ? AND remaining > 0
-            ORDER BY used IS NULL OR NOT isExact, id <> ?, expires
+            SELECT id, remaining, used IS NOT NULL AND isExact AS isSettled FROM lease
+            WHERE session = ? AND folder = ? AND remaining > 0 ORDER BY NOT isSettled, id <> ?, expires
             """,
             [target.session.text, folder.id.text, first?.text ?? ""]
         )
         for row in rows where left > 0 {
             let drawn = min(left, row["remaining"] as Int)
             left -= drawn
-            try db.run("UPDATE lease SET remaining = remaining - ? WHERE id = ?", [drawn, row["id"] as String])
+            if row["isSettled"], drawn == row["remaining"] {
+                try db.run("DELETE FROM lease WHERE id = ?", [row["id"] as String])
+            } else {
+                try db.run("UPDATE lease SET remaining = remaining - ? WHERE id = ?", [drawn, row["id"] as String])
+            }
         }
         let drawn = bytes - left
         if left > 0, folder.subtenant != nil { left = min(left, try account().own.free ?? left) }
-        try transaction.apply(.init(committed: drawn + left, reserved: -drawn), to: folder)
-        try db.run(
-            "DELETE FROM lease WHERE session = ? AND folder = ? AND remaining = 0 AND used IS NOT NULL AND isExact",
-            [target.session.text, folder.id.text]
-        )
+        try apply(.init(committed: drawn + left, reserved: -drawn))
     }
 
     // MARK: Objects
@@ -261,18 +296,18 @@ struct LedgerWrite {
     }
 
     /// - Parameter isStored: what the storage, or a client to its own cost, says.
-    func settleTicket(_ object: ObjectRecord, isStored: Bool) throws {
+    mutating func settleTicket(_ object: ObjectRecord, isStored: Bool) throws {
         guard let row = try reservation(object), row["state"] == "reserved" else { return }
         try settleTicket(row, object, isStored: isStored)
     }
 
-    private func settleTicket(_ row: Row, _ object: ObjectRecord, isStored: Bool) throws {
+    private mutating func settleTicket(_ row: Row, _ object: ObjectRecord, isStored: Bool) throws {
         let place: StatementArguments = [target.session.text, folder.id.text, object.key, object.length]
         if isStored {
             // A listing that has ended has counted it.
             let isCounted = !isListing && round > 0 && row["listed"] == round
             let booked = isCounted ? 0 : object.length
-            try transaction.apply(.init(committed: booked, reserved: -object.length), to: folder)
+            try apply(.init(committed: booked, reserved: -object.length))
             try db.run(
                 """
                 UPDATE reservation SET state = 'committed', expires = NULL, booked = ?, round = ?
@@ -282,12 +317,12 @@ struct LedgerWrite {
             )
         } else {
             let outside = row["isOutside"] as Bool ? -object.length : 0
-            try transaction.apply(.init(reserved: -object.length, outside: outside), to: folder)
+            try apply(.init(reserved: -object.length, outside: outside))
             try db.run("DELETE FROM reservation WHERE session = ? AND folder = ? AND key = ? AND length = ?", place)
         }
     }
 
-    func tickets(_ objects: [ObjectRecord]) throws -> [TicketOutcome] {
+    mutating func tickets(_ objects: [ObjectRecord]) throws -> [TicketOutcome] {
         guard try database.hasRoom(for: objects.count, in: folder, transaction) else {
             throw HawserError(
                 .tooManyRequests,
@@ -296,38 +331,48 @@ struct LedgerWrite {
                 retryAfter: .seconds(600)
             )
         }
-        return try objects.map(ticket)
+        var account = try account()
+        var sum = Transaction.Change()
+        let outcomes = try objects.map { object in
+            let (outcome, change) = try ticket(object, account)
+            account.apply(change)
+            sum.reserved += change.reserved
+            sum.outside += change.outside
+            return outcome
+        }
+        // Together, as the folder's row is the same for all.
+        if sum.reserved > 0 { try apply(sum) }
+        return outcomes
     }
 
-    private func ticket(_ object: ObjectRecord) throws -> TicketOutcome {
+    private func ticket(_ object: ObjectRecord, _ account: Account) throws -> (TicketOutcome, Transaction.Change) {
         let lifetime = Duration.seconds(settings.ticketLifetime)
-        let end = transaction.now + lifetime + .seconds(settings.ticketGrace)
-        if let row = try reservation(object) {
-            guard row["state"] == "reserved" else { return .stored }
+        let end = (transaction.now + lifetime + .seconds(settings.ticketGrace)).milliseconds
+        let shortage = account.shortage(object.length)
+        let isOutside = shortage != nil && purpose == .prune && account.allowsOutside(object.length, settings)
+        if shortage == nil || isOutside {
             try db.run(
                 """
-                UPDATE reservation SET expires = ?1, ticketEnd = ?1
-                WHERE session = ?2 AND folder = ?3 AND key = ?4 AND length = ?5
+                INSERT INTO reservation (session, folder, key, length, state, isOutside, expires, ticketEnd)
+                VALUES (?1, ?2, ?3, ?4, 'reserved', ?5, ?6, ?6) ON CONFLICT DO NOTHING
                 """,
-                [end.milliseconds, target.session.text, folder.id.text, object.key, object.length]
+                [target.session.text, folder.id.text, object.key, object.length, isOutside, end]
             )
-            return .granted(expiresIn: lifetime)
+            if db.changesCount > 0 {
+                let change = Transaction.Change(reserved: object.length, outside: isOutside ? object.length : 0)
+                return (.granted(expiresIn: lifetime), change)
+            }
         }
-        let account = try account()
-        var isOutside = false
-        if let shortage = account.shortage(object.length) {
-            guard purpose == .prune, account.allowsOutside(object.length, settings) else { return .refused(shortage) }
-            isOutside = true
-        }
-        try transaction.apply(.init(reserved: object.length, outside: isOutside ? object.length : 0), to: folder)
-        try db.insert(
-            "reservation",
-            [
-                "session": target.session.text, "folder": folder.id.text, "key": object.key, "length": object.length,
-                "state": "reserved", "isOutside": isOutside, "expires": end.milliseconds, "ticketEnd": end.milliseconds,
-            ]
+        guard let row = try reservation(object) else { return (shortage.map(TicketOutcome.refused) ?? .stored, .init()) }
+        guard row["state"] == "reserved" else { return (.stored, .init()) }
+        try db.run(
+            """
+            UPDATE reservation SET expires = ?1, ticketEnd = ?1
+            WHERE session = ?2 AND folder = ?3 AND key = ?4 AND length = ?5
+            """,
+            [end, target.session.text, folder.id.text, object.key, object.length]
         )
-        return .granted(expiresIn: lifetime)
+        return (.granted(expiresIn: lifetime), .init())
     }
 }
 

@@ -269,7 +269,7 @@ extension ConfigurationDatabase {
                 [session, work.folder.text]
             )
             let unproven: Int = row?["unproven"] ?? 0
-            let done = LedgerWrite.Work(row)
+            let done = row.map(LedgerWrite.Work.init) ?? LedgerWrite.Work()
             let back = min(unproven, max(0, done.booked - done.byKeys - unknown))
             let folder = try db.one("folder", id: work.folder, what: "folder").map(FolderRecord.init)
             try transaction.apply(.init(committed: -min(back, folder.committed), unproven: -unproven), to: folder)

@@ -1,37 +1,99 @@
 import GRDB
 import HawserControl
 import HawserFormat
+import Synchronization
+
+/// Reads what sessions know of their tenants. Those who ask while a read is under way share the next one: a change that
+/// concerns all would otherwise be a transaction for each stream.
+final class SessionStates: Sendable {
+    private typealias Job = (session: SessionRecord, answer: CheckedContinuation<SessionState, any Error>)
+
+    private struct State {
+        var waiting: [Job] = []
+        var isReading = false
+    }
+
+    // So that the first of thousands does not wait for the last one's.
+    private static let largestGroup = 256
+
+    private let state = Mutex(State())
+
+    func state(of session: SessionRecord, in database: ConfigurationDatabase) async throws -> SessionState {
+        try await withCheckedThrowingContinuation { continuation in
+            let isFirst = state.withLock { state in
+                state.waiting.append((session, continuation))
+                defer { state.isReading = true }
+                return !state.isReading
+            }
+            if isFirst { Task { await read(database) } }
+        }
+    }
+
+    private func read(_ database: ConfigurationDatabase) async {
+        while let jobs = next() {
+            do {
+                let states = try await database.states(of: jobs.map(\.session))
+                for (job, state) in zip(jobs, states) { job.answer.resume(with: state) }
+            } catch {
+                for job in jobs { job.answer.resume(throwing: error) }
+            }
+        }
+    }
+
+    private func next() -> [Job]? {
+        state.withLock { state in
+            guard !state.waiting.isEmpty else {
+                state.isReading = false
+                return nil
+            }
+            defer { state.waiting.removeFirst(min(Self.largestGroup, state.waiting.count)) }
+            return Array(state.waiting.prefix(Self.largestGroup))
+        }
+    }
+}
 
 extension ConfigurationDatabase {
-    /// All that a session knows of its tenant, from one moment. One read, as it is made for each stream that hears of a
-    /// change.
+    /// All that a session knows of its tenant, from one moment.
+    ///
+    /// - Throws: `notFound` when there is no such tenant.
     func state(of session: SessionRecord) async throws -> SessionState {
+        try await sessionStates.state(of: session, in: self)
+    }
+
+    fileprivate func states(of sessions: [SessionRecord]) async throws -> [Result<SessionState, any Error>] {
         let wall = clock.wall
         return try await read { db in
-            // Only what is needed of the settings: decoding them took most of the time.
-            let tenant = try db.row(
-                "SELECT isEnabled, leaseEnd, json_extract(settings, '$.bandwidth') AS bandwidth FROM tenant WHERE id = ?",
-                [session.tenant.text]
-            )
-            guard let tenant else {
-                throw HawserError(.notFound, "There is no such tenant.", place: session.tenant.text)
-            }
-            return SessionState(
-                serverTime: wall.seconds,
-                lease: LeaseState(
-                    isEnabled: tenant["isEnabled"],
-                    expiresIn: tenant.moment("leaseEnd").map { Int(($0 - wall) / .seconds(1)) }
-                ),
-                repositories: try db.repositories(of: session),
-                maintenance: try Setting.maintenance.read(db),
-                bandwidth: tenant["bandwidth"]
-            )
+            let maintenance = try Setting.maintenance.read(db)
+            return sessions.map { session in Result { try db.state(of: session, wall, maintenance: maintenance) } }
         }
     }
 }
 
 extension Database {
-    fileprivate func repositories(of session: SessionRecord) throws -> [RepositoryState] {
+    fileprivate func state(of session: SessionRecord, _ wall: Moment, maintenance: String?) throws -> SessionState {
+        // Only what is needed of the settings: decoding them took most of the time.
+        let state = try first(
+            "SELECT isEnabled, leaseEnd, json_extract(settings, '$.bandwidth') AS bandwidth FROM tenant WHERE id = ?",
+            [session.tenant.text]
+        ) { tenant in
+            SessionState(
+                serverTime: wall.seconds,
+                lease: LeaseState(
+                    isEnabled: tenant["isEnabled"],
+                    expiresIn: tenant.moment("leaseEnd").map { Int(($0 - wall) / .seconds(1)) }
+                ),
+                repositories: try repositories(of: session),
+                maintenance: maintenance,
+                bandwidth: tenant["bandwidth"]
+            )
+        }
+        guard let state else {
+            throw HawserError(.notFound, "There is no such tenant.", place: session.tenant.text)
+        }
+        return state
+    }
+
+    private func repositories(of session: SessionRecord) throws -> [RepositoryState] {
         try rows(
             """
             SELECT repository.id, repository.name, json_extract(repository.settings, '$.mode') AS mode, folder.generation,

@@ -57,6 +57,17 @@ extension Database {
         try Row.fetchOne(cachedStatement(sql: sql), arguments: arguments)
     }
 
+    /// What `make` reads in the first row, where it lies: in a copy each column is searched for from the first one on, which
+    /// costs more than the query.
+    func first<Value>(
+        _ sql: String,
+        _ arguments: StatementArguments = [],
+        _ make: (Row) throws -> Value
+    ) throws -> Value? {
+        let cursor = try Row.fetchCursor(cachedStatement(sql: sql), arguments: arguments)
+        return try withExtendedLifetime(cursor) { try cursor.next().map(make) }
+    }
+
     func rows(_ sql: String, _ arguments: StatementArguments = []) throws -> [Row] {
         try Row.fetchAll(cachedStatement(sql: sql), arguments: arguments)
     }
