@@ -102,6 +102,42 @@ import Testing
         }
     }
 
+    /// The service, which has a user of its own, has to open what root made or restored for it.
+    @Test(.enabled(if: geteuid() == 0, "Giving files away needs root."))
+    func whatRootMakesBelongsToTheFoldersOwner() async throws {
+        let path = FileManager.default.temporaryDirectory.path + "/hawser-provider-" + UUID().uuidString
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        #expect(mkdir(path, 0o700) == 0 && chown(path, 4242, 4343) == 0)
+        func owners() throws -> [String: [UInt32]] {
+            var owners: [String: [UInt32]] = [:]
+            for file in try FileManager.default.contentsOfDirectory(atPath: path) {
+                var status = stat()
+                #expect(lstat(path + "/" + file, &status) == 0)
+                owners[file] = [status.st_uid, status.st_gid]
+            }
+            return owners
+        }
+        let folder = ProviderFolder(path)
+        let database = try await folder.initialize()
+        // A copy lies wherever the provider wants it: it stays root's.
+        try await database.backup(to: path + "/copy.sqlite")
+        try await folder.rotateKey(database, actor: "test")
+        try await database.backup(to: path + "/copy-2.sqlite")
+        #expect(try owners()["provider.sqlite-wal"] == [4242, 4343])
+        try await database.close()
+        let restored = try await ConfigurationDatabase.restore(
+            from: path + "/copy-2.sqlite",
+            to: folder.database,
+            key: folder.key()
+        )
+        try await restored.close()
+        let found = try owners()
+        #expect(found["copy.sqlite"]?[0] == 0)
+        #expect(found["provider.sqlite"] == [4242, 4343])
+        #expect(found["provider.key"] == [4242, 4343])
+        #expect(found.filter { !$0.key.hasPrefix("copy") }.allSatisfy { $0.value == [4242, 4343] }, "\(found)")
+    }
+
     // MARK: Two servers
 
     @Test func aSecondServerKeepsOut() async throws {
@@ -114,6 +150,21 @@ import Testing
             #expect(try await second.tenants().isEmpty)
             _ = try await second.addTenant("first")
             try await second.close()
+        }
+    }
+
+    @Test func whoHasTheWrongKeyTakesNothingOver() async throws {
+        try await TestProvider.with { provider in
+            let other = try ProviderKey.make(file: provider.folder.path + "/other.key")
+            await expectError(.wrongProviderKey) {
+                try ConfigurationDatabase.open(
+                    provider.folder.database,
+                    key: other,
+                    takeOver: true,
+                    clock: provider.clock
+                )
+            }
+            _ = try await provider.database.addTenant("goes-on")
         }
     }
 

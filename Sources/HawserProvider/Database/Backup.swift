@@ -1,3 +1,4 @@
+import CHawser
 import Dispatch
 import GRDB
 import Glibc
@@ -41,7 +42,7 @@ extension ConfigurationDatabase {
     ) async throws -> ConfigurationDatabase {
         let new = path + ".restored"
         for suffix in ["", "-wal", "-shm", "-journal"] { unlink(new + suffix) }
-        try makePrivateFile(new)
+        try makePrivateFile(new, ownedAs: parentFolder(of: path))
         do {
             try await onQueue {
                 try prepare(file, copiedTo: new, key, clock)
@@ -109,13 +110,34 @@ extension ConfigurationDatabase {
         }
     }
 
-    static func makePrivateFile(_ path: String) throws {
+    static func makePrivateFile(_ path: String, ownedAs owner: String? = nil) throws {
         let descriptor = Glibc.open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else {
             if errno == EEXIST { throw HawserError(.conflict, "There is such a file already.", place: path) }
             throw fileError("The file can't be made", path)
         }
-        Glibc.close(descriptor)
+        defer { Glibc.close(descriptor) }
+        do {
+            if let owner { try giveToOwner(of: owner, descriptor) }
+        } catch {
+            unlink(path)
+            throw error
+        }
+    }
+}
+
+func parentFolder(of file: String) -> String {
+    let end = file.lastIndex(of: "/")
+    return end.map { $0 == file.startIndex ? "/" : String(file[..<$0]) } ?? "."
+}
+
+/// What root makes for the service is its user's, as what lies at `path` is: the service could not open it otherwise.
+/// SQLite gives the files beside a database the database's owner.
+func giveToOwner(of path: String, _ descriptor: Int32) throws {
+    guard geteuid() == 0 else { return }
+    var status = hawser_file_status()
+    guard hawser_file_status(AT_FDCWD, path, 1, &status) == 0, fchown(descriptor, status.user, status.group) == 0 else {
+        throw fileError("A file can't be given to the owner of this", path)
     }
 }
 

@@ -69,15 +69,19 @@ public final class ConfigurationDatabase: Sendable {
         // KiB: the pages of 10,000 tenants' ledgers; only what is used is taken.
         try pool.writeWithoutTransaction { try $0.execute(sql: "PRAGMA cache_size = -65536") }
         let migrator = Schema.migrator
+        // Whoever could not go on with this key ends no server that can.
+        let take = { (db: Database) in
+            try Self.checkKey(key, db)
+            return try ServerOwner.take(db, now: clock.wall, takeOver: takeOver)
+        }
         let owner = try pool.write { db in
             if try migrator.hasBeenSuperseded(db) { throw Self.laterVersion }
             // Whoever runs must not have the tables changed under it.
-            return try db.tableExists("owner") ? ServerOwner.take(db, now: clock.wall, takeOver: takeOver) : nil
+            return try db.tableExists("owner") ? take(db) : nil
         }
         try migrator.migrate(pool)
         let (taken, start, epoch) = try pool.write { db in
-            let taken = try owner ?? ServerOwner.take(db, now: clock.wall, takeOver: takeOver)
-            try Self.checkKey(key, db)
+            let taken = try owner ?? take(db)
             return (taken, try Self.startOfTime(clock, db), try Setting.epoch.read(db) ?? 0)
         }
         let steady = clock.starting(at: start)
@@ -99,7 +103,7 @@ public final class ConfigurationDatabase: Sendable {
 
     private static func checkFile(_ path: String, creating: Bool) throws {
         if creating {
-            try makePrivateFile(path)
+            try makePrivateFile(path, ownedAs: parentFolder(of: path))
         }
         var status = hawser_file_status()
         guard hawser_file_status(AT_FDCWD, path, 1, &status) == 0 else {

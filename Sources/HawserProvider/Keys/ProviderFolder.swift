@@ -40,7 +40,7 @@ public struct ProviderFolder: Sendable, Hashable {
         } else if access(keyFile, F_OK) == 0 {
             key = try .read(file: keyFile)
         } else {
-            key = try .make(file: keyFile)
+            key = try .make(file: keyFile, ownedAs: path)
         }
         return try .open(database, key: key, creating: true, clock: clock)
     }
@@ -111,7 +111,7 @@ public struct ProviderFolder: Sendable, Hashable {
                 unlink(newKeyFile)
             }
         }
-        let key = try ProviderKey.make(file: newKeyFile)
+        let key = try ProviderKey.make(file: newKeyFile, ownedAs: keyFile)
         try await database.rotateKey(to: key, actor: actor)
         try moveNewKey()
     }

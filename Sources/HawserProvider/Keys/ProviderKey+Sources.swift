@@ -7,14 +7,15 @@ import HawserStorage
 extension ProviderKey {
     /// Makes a key and its file: 0600, 64 hexadecimal digits.
     ///
+    /// - Parameter owner: a path; when root makes the key, its file belongs to whom that belongs to.
     /// - Throws: `conflict` when the file exists: a key is never overwritten.
-    public static func make(file: String) throws -> ProviderKey {
+    public static func make(file: String, ownedAs owner: String? = nil) throws -> ProviderKey {
         let secret = Secret.random(count: length)
-        try write(secret, to: file)
+        try write(secret, to: file, ownedAs: owner)
         return try ProviderKey(secret)
     }
 
-    static func write(_ secret: Secret, to file: String) throws {
+    private static func write(_ secret: Secret, to file: String, ownedAs owner: String?) throws {
         let descriptor = Glibc.open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
         guard descriptor >= 0 else {
             if errno == EEXIST {
@@ -24,8 +25,12 @@ extension ProviderKey {
         }
         defer { close(descriptor) }
         let text = Array((secret.bytes.hex + "\n").utf8)
-        guard Glibc.write(descriptor, text, text.count) == text.count, fsync(descriptor) == 0 else {
-            let error = fileError("The key file can't be written", file)
+        do {
+            if let owner { try giveToOwner(of: owner, descriptor) }
+            guard Glibc.write(descriptor, text, text.count) == text.count, fsync(descriptor) == 0 else {
+                throw fileError("The key file can't be written", file)
+            }
+        } catch {
             unlink(file)
             throw error
         }
@@ -34,8 +39,7 @@ extension ProviderKey {
 
     /// A file's name is on the disk only when its folder is.
     static func syncFolder(of file: String) throws {
-        let end = file.lastIndex(of: "/")
-        let folder = end.map { $0 == file.startIndex ? "/" : String(file[..<$0]) } ?? "."
+        let folder = parentFolder(of: file)
         let descriptor = Glibc.open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         guard descriptor >= 0 else { throw fileError("The folder of the key can't be opened", folder) }
         defer { close(descriptor) }
