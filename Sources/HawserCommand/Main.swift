@@ -27,10 +27,14 @@ enum Main {
                 }
                 group.addTask {
                     var command = try RootCommand.parseAsRoot(arguments)
-                    if var command = command as? any AsyncParsableCommand {
-                        try await command.run()
-                    } else {
-                        try command.run()
+                    do {
+                        if var command = command as? any AsyncParsableCommand {
+                            try await command.run()
+                        } else {
+                            try command.run()
+                        }
+                    } catch let error as ValidationError {
+                        throw WrongUsage(error, of: type(of: command))
                     }
                 }
                 defer { group.cancelAll() }

@@ -20,6 +20,12 @@ struct UsageTests {
         }
     }
 
+    @Test("What a running command finds is told with that command's usage")
+    func usageOfTheCommand() {
+        let text = WrongUsage(ValidationError("Not that."), of: ForgetCommand.self).text
+        #expect(text.hasPrefix("Error: Not that.\nUsage: hawser forget "))
+    }
+
     @Test("A cache is as large as its files")
     func cacheSizes() throws {
         let root = FileManager.default.temporaryDirectory.appending(path: "hawser-cache-\(UUID())").path

@@ -118,5 +118,13 @@ import Testing
         let wrong = try run("tenant", "explode")
         #expect(wrong.code == 64)
         #expect(wrong.output.isEmpty)
+        // Found while the command runs already.
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        #expect(try run("init").code == 0)
+        let noDomain = try run("serve")
+        #expect(noDomain.code == 64)
+        #expect(noDomain.errors.contains("--domain"))
+        #expect(noDomain.errors.contains("Usage: hawser-provider serve "), "\(noDomain.errors)")
+        #expect(try run("serve", "--json").json()["reason"] as? String == "usage")
     }
 }

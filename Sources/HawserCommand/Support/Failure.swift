@@ -33,21 +33,27 @@ enum Failure {
         case is HawserError, is Interrupted, is CancellationError, is OutputFailure:
             code = ExitStatus.code(for: error)
             report(error, code: code)
+        case let error as WrongUsage:
+            code = ExitStatus.usage
+            reportUsage(error.message, error.text, code)
         default:
             // Help, wrong usage, and what the argument parser found.
             code = root.exitCode(for: error).rawValue
             let text = root.fullMessage(for: error)
-            if code == 0 {
-                console.write(text + "\n")
-            } else if CommandLine.arguments.contains("--json") {
-                console.configure(json: true, detail: .normal)
-                console.json(exitError(root.message(for: error), reason: "usage", code: code))
-            } else {
-                console.warning(text)
-            }
+            if code == 0 { console.write(text + "\n") } else { reportUsage(root.message(for: error), text, code) }
         }
         console.flush()
         Glibc.exit(code)
+    }
+
+    private static func reportUsage(_ message: String, _ text: String, _ code: Int32) {
+        let console = Console.shared
+        if CommandLine.arguments.contains("--json") {
+            console.configure(json: true, detail: .normal)
+            console.json(exitError(message, reason: "usage", code: code))
+        } else {
+            console.warning(text)
+        }
     }
 
     private static func report(_ error: any Error, code: Int32) {

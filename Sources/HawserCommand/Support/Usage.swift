@@ -10,6 +10,20 @@ func asUsage<Value>(_ parse: () throws -> Value) throws -> Value {
     }
 }
 
+/// What can't be meant, as a running command finds: the argument parser would take it for an error of the root.
+struct WrongUsage: Error {
+    let message: String
+    /// Of the command.
+    let usage: String
+
+    init(_ error: ValidationError, of command: any ParsableCommand.Type) {
+        message = error.message
+        usage = RootCommand.usageString(for: command)
+    }
+
+    var text: String { "Error: \(message)\nUsage: \(usage)" }
+}
+
 /// A number and what is counted: `1 file`, `2 files`.
 func counted(_ number: some BinaryInteger, _ singular: String, _ plural: String? = nil) -> String {
     "\(number) " + (number == 1 ? singular : plural ?? singular + "s")

@@ -4,7 +4,7 @@ import HawserFormat
 
 /// Says why the command failed, and ends the program: 1 failed, 64 wrong usage.
 enum Failure {
-    static func exit(_ error: any Error) -> Never {
+    static func exit(_ error: any Error, of command: any ParsableCommand.Type) -> Never {
         let isJSON = CommandLine.arguments.contains("--json")
         if let error = error as? HawserError {
             report(displayText(error.description.utf8), reason: error.code.description, code: 1, isJSON)
@@ -17,9 +17,15 @@ enum Failure {
         } else if isJSON {
             report(RootCommand.message(for: error), reason: "usage", code: code, isJSON)
         } else {
-            Output.warning(RootCommand.fullMessage(for: error))
+            Output.warning(text(error, of: command))
         }
         Glibc.exit(code)
+    }
+
+    static func text(_ error: any Error, of command: any ParsableCommand.Type) -> String {
+        // What a running command finds, the argument parser takes for an error of the root.
+        guard let error = error as? ValidationError else { return RootCommand.fullMessage(for: error) }
+        return "Error: \(error.message)\nUsage: \(RootCommand.usageString(for: command))"
     }
 
     private static func report(_ message: String, reason: String, code: Int32, _ isJSON: Bool) {
