@@ -348,7 +348,7 @@ let package = Package(
         .testTarget(
             name: "HawserProviderCommandTests",
             dependencies: [
-                "HawserFormat", "HawserProvider", "HawserProviderCommand",
+                "HawserControl", "HawserFormat", "HawserProvider", "HawserProviderCommand",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]
         ),

@@ -75,6 +75,10 @@ import Testing
             input: "the very secret\n"
         )
         #expect(storage.code == 0, "\(storage.errors)")
+        let stranger = try run("repository", "add", "typo", "--storage", "main", "--gateway-server", "gs9")
+        #expect(stranger.code == 0)
+        #expect(stranger.errors.contains("There is no gateway server gs9 yet"))
+        #expect(try run("repository", "remove", "typo").code == 0)
         #expect(try run("tenant", "add", "acme", "--lease-end", "2030-01-01", "--sessions", "20").code == 0)
         #expect(try run("tenant", "add", "acme").errors.contains("There is one of this name already."))
         #expect(try run("quota", "set", "acme", "main", "500G").code == 0)
@@ -96,7 +100,9 @@ import Testing
         #expect(tenant?["isEnabled"] as? Bool == false)
         #expect((tenant?["settings"] as? [String: Any])?["mostSessions"] == nil)
         #expect(try run("tenant", "show", "acme").output.contains("disabled"))
-        #expect(try run("storage", "show", "main").output.contains("https://s3.example:9000"))
+        let storageShown = try run("storage", "show", "main").output
+        #expect(storageShown.contains("https://s3.example:9000"))
+        #expect(storageShown.contains("never (storage check)"))
         #expect(try run("repository", "list").output.contains("tickets"))
         let backup = folder + "/copy.sqlite"
         #expect(try run("database", "backup", backup).code == 0)

@@ -1,4 +1,5 @@
 import ArgumentParser
+import HawserControl
 import HawserFormat
 import HawserProvider
 import Testing
@@ -60,6 +61,48 @@ import Testing
         #expect { try RootCommand.parseAsRoot(arguments) } throws: { error in
             RootCommand.exitCode(for: error).rawValue == 64
         }
+    }
+
+    private func fields<Fields: ParsableArguments>(_ arguments: String...) throws -> Fields {
+        try Fields.parse(arguments)
+    }
+
+    @Test func whatWasSetCanBeTakenBack() throws {
+        var settings = StorageSettings(kind: .compatible, endpoint: "https://a", bucket: "b", accessKeyID: "AK")
+        (settings.tenantEndpoint, settings.tenantAuthority) = ("https://b", "PEM")
+        settings.sts = SecurityTokenSettings(endpoint: "https://c", roleARN: "arn:a:b::c", externalID: "d")
+        let none: StorageFields = try fields(
+            "--tenant-endpoint",
+            "none",
+            "--tenant-ca",
+            "none",
+            "--sts-endpoint",
+            "none",
+            "--sts-external-id",
+            "none"
+        )
+        try none.apply(to: &settings)
+        #expect(settings.tenantEndpoint == nil && settings.tenantAuthority == nil)
+        #expect(settings.sts == SecurityTokenSettings(roleARN: "arn:a:b::c"))
+        let principal: StorageFields = try fields("--sts-principal", "arn:a:b::d")
+        try principal.apply(to: &settings)
+        #expect(settings.sts == SecurityTokenSettings(principal: "arn:a:b::d"))
+        #expect(throws: ValidationError.self) {
+            let both: StorageFields = try fields("--sts-role", "none", "--sts-principal", "arn:a:b::d")
+            try both.apply(to: &settings)
+        }
+        let nothing: StorageFields = try fields("--sts-role", "none")
+        try nothing.apply(to: &settings)
+        #expect(settings.sts == nil)
+
+        var repository = RepositorySettings(acceptsSharedBucket: true)
+        let strict: RepositoryFields = try fields("--no-accept-shared-bucket")
+        strict.apply(to: &repository)
+        #expect(!repository.acceptsSharedBucket)
+        let silent: RepositoryFields = try fields()
+        repository.acceptsSharedBucket = true
+        silent.apply(to: &repository)
+        #expect(repository.acceptsSharedBucket)
     }
 
     /// A secret on the command line can be seen by everybody on the machine.

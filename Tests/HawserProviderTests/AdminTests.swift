@@ -210,6 +210,42 @@ import Testing
         }
     }
 
+    @Test func whatAStorageIsReachedByIsChecked() async throws {
+        try await TestProvider.with { provider in
+            let admin = AdminService(provider.database, folder: provider.folder)
+            let good = StorageSettings(
+                kind: .compatible,
+                endpoint: "https://s3.example",
+                bucket: "b",
+                accessKeyID: "AK"
+            )
+            let wrong: [(inout StorageSettings) -> Void] = [
+                { $0.endpoint = "https://" },
+                { $0.tenantEndpoint = "s3.example" },
+                { $0.tenantAuthority = "no certificate" },
+                { $0.sts = SecurityTokenSettings(roleARN: "garbage") },
+                { $0.sts = SecurityTokenSettings(principal: "arn:user") },
+                { $0.sts = SecurityTokenSettings(endpoint: "sts.example", roleARN: "arn:aws:iam::1:role/tenants") },
+            ]
+            for change in wrong {
+                var settings = good
+                change(&settings)
+                let request = StorageAdd(name: "new", settings: settings, secret: nil, repository: nil)
+                await expectError(.invalidArgument) { try await admin.perform(request) }
+            }
+            let azure = StorageSettings(kind: .azure, endpoint: "https://x", bucket: "b", accessKeyID: "AK")
+            await expectError(.unsupported) {
+                try await admin.perform(StorageAdd(name: "new", settings: azure, secret: nil, repository: nil))
+            }
+            #expect(try await admin.perform(StorageList()).isEmpty)
+            _ = try await admin.perform(StorageAdd(name: "new", settings: good, secret: nil, repository: nil))
+            var other = good
+            other.accessKeyID = "AKOTHER"
+            let request = StorageUpdate(storage: "new", settings: other)
+            await expectError(.invalidArgument) { try await admin.perform(request) }
+        }
+    }
+
     @Test func daysAreOfThisWorld() async throws {
         try await TestProvider.with { provider in
             let admin = AdminService(provider.database, folder: provider.folder)

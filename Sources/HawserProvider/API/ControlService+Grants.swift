@@ -189,7 +189,7 @@ extension ControlService {
 }
 
 extension StorageSettings {
-    static let held = "held"
+    public static let held = "held"
 
     /// What can be given out for this storage: of the fences, those that `storage check` found to hold.
     var issuers: Set<GrantDecision.Access> {

@@ -92,14 +92,50 @@ public struct StorageUpdate: AdminRequest {
     }
 
     public func run(_ service: AdminService) async throws -> StorageRecord {
-        let id = try await service.storage(storage).id
-        try await service.database.updateStorage(
-            id,
-            settings,
-            secret: secret.map { Secret(Array($0)) },
-            actor: service.actor
-        )
-        return try await service.database.storage(id)
+        let record = try await service.storage(storage)
+        let secret = secret.map { Secret(Array($0)) }
+        if let secret {
+            try await service.tryKey(secret, settings, of: record)
+        } else if settings.accessKeyID != record.settings.accessKeyID {
+            throw HawserError(.invalidArgument, "Another access key has another secret: give both.", place: record.name)
+        }
+        try await service.database.updateStorage(record.id, settings, secret: secret, actor: service.actor)
+        return try await service.database.storage(record.id)
+    }
+}
+
+extension AdminService {
+    /// Stores, lists, reads and deletes an object with a key that is to take the place of the storage's.
+    ///
+    /// - Throws: `conflict` for the key that has to be replaced.
+    fileprivate func tryKey(_ secret: Secret, _ settings: StorageSettings, of storage: StorageRecord) async throws {
+        if storage.keyMustBeRotated, try await database.storageSecret(storage.id) == secret {
+            throw HawserError(
+                .conflict,
+                "This is the key that must be rotated: make a new one at the storage.",
+                place: storage.name
+            )
+        }
+        let folder = (settings.prefix.isEmpty ? "" : settings.prefix + "/") + "hawser-key-\(ControlID.random())/"
+        try await S3ObjectStore.withStore(
+            S3Configuration(settings, folder: folder),
+            credentials: StaticCredentials(accessKeyID: settings.accessKeyID, secretAccessKey: secret)
+        ) { store in
+            let bytes = Array("tried by hawser-provider".utf8)
+            let name = ObjectName(hashOf: bytes)
+            let key = ObjectKey.named(.dataPack, name)
+            _ = try await store.put(key, bytes, sha256: name)
+            do {
+                let isListed = try await store.list(prefix: "", after: nil, limit: 10).map(\.key) == [key]
+                guard isListed, try await store.get(key, range: nil) == bytes else {
+                    throw HawserError(.accessDenied, "What the new key has stored is not there.", place: storage.name)
+                }
+            } catch {
+                try? await store.delete([key])
+                throw error
+            }
+            try await store.delete([key])
+        }
     }
 }
 
@@ -154,26 +190,7 @@ public struct StorageRotateKey: AdminRequest {
         var settings = record.settings
         settings.accessKeyID = accessKeyID
         let secret = Secret(Array(secret))
-        let folder = (settings.prefix.isEmpty ? "" : settings.prefix + "/") + "hawser-key-\(ControlID.random())/"
-        try await S3ObjectStore.withStore(
-            S3Configuration(settings, folder: folder),
-            credentials: StaticCredentials(accessKeyID: accessKeyID, secretAccessKey: secret)
-        ) { store in
-            let bytes = Array("tried by hawser-provider storage rotate-key".utf8)
-            let name = ObjectName(hashOf: bytes)
-            let key = ObjectKey.named(.dataPack, name)
-            _ = try await store.put(key, bytes, sha256: name)
-            do {
-                let isListed = try await store.list(prefix: "", after: nil, limit: 10).map(\.key) == [key]
-                guard isListed, try await store.get(key, range: nil) == bytes else {
-                    throw HawserError(.accessDenied, "What the new key has stored is not there.", place: record.name)
-                }
-            } catch {
-                try? await store.delete([key])
-                throw error
-            }
-            try await store.delete([key])
-        }
+        try await service.tryKey(secret, settings, of: record)
         try await database.updateStorage(record.id, settings, secret: secret, actor: service.actor)
         return try await database.storage(record.id)
     }

@@ -1,6 +1,8 @@
 import GRDB
 public import HawserControl
 public import HawserFormat
+import HawserS3
+import NIOSSL
 
 extension StorageRecord {
     init(_ row: Row) throws {
@@ -118,8 +120,25 @@ extension ConfigurationDatabase {
     }
 
     private static func check(_ settings: StorageSettings) throws {
-        guard settings.endpoint.hasPrefix("https://") || settings.endpoint.hasPrefix("http://") else {
-            throw HawserError(.invalidArgument, "The endpoint must begin with https:// or http://.")
+        guard settings.kind != .azure else {
+            throw HawserError(.unsupported, "Storages of kind azure can't be used in this version.")
+        }
+        for endpoint in [settings.endpoint, settings.tenantEndpoint, settings.sts?.endpoint].compactMap(\.self) {
+            _ = try S3Endpoint(parsing: endpoint)
+        }
+        if let authority = settings.tenantAuthority {
+            guard let found = try? NIOSSLCertificate.fromPEMBytes(Array(authority.utf8)), !found.isEmpty else {
+                throw HawserError(.invalidArgument, "The storage's authority is no certificate in PEM.")
+            }
+        }
+        for name in [settings.sts?.roleARN, settings.sts?.principal].compactMap(\.self) {
+            guard name.hasPrefix("arn:"), name.count(where: { $0 == ":" }) >= 4 else {
+                throw HawserError(
+                    .invalidArgument,
+                    "Roles and users are named as arn:aws:iam::123456789012:role/NAME.",
+                    place: name
+                )
+            }
         }
         let prefix = settings.prefix.split(separator: "/", omittingEmptySubsequences: false)
         guard settings.prefix.isEmpty || prefix.allSatisfy({ !["", ".", ".."].contains($0) }) else {

@@ -28,7 +28,12 @@ struct RepositoryAddCommand: AsyncParsableCommand {
     func run() async throws {
         var settings = RepositorySettings()
         fields.apply(to: &settings)
-        let record = try await options.perform(RepositoryAdd(name: name, storage: storage, settings: settings))
+        let request = RepositoryAdd(name: name, storage: storage, settings: settings)
+        let record = try await Administration.with(options.folder) { admin in
+            let record = try await admin.perform(request)
+            try await fields.warnOfUnknownServers(admin)
+            return record
+        }
         try Output.show(record, options, "Added repository \(record.name) (\(record.id)).")
     }
 }
@@ -97,7 +102,9 @@ struct RepositoryUpdateCommand: AsyncParsableCommand {
             let all = try await admin.perform(RepositoryList())
             var settings = all.first { [$0.name, $0.id.text].contains(repository) }?.settings ?? RepositorySettings()
             fields.apply(to: &settings)
-            return try await admin.perform(RepositoryUpdate(repository: repository, settings: settings))
+            let record = try await admin.perform(RepositoryUpdate(repository: repository, settings: settings))
+            try await fields.warnOfUnknownServers(admin)
+            return record
         }
         try Output.show(record, options, "Changed repository \(record.name).")
     }

@@ -30,12 +30,12 @@ struct StorageFields: ParsableArguments {
     @Option(help: ArgumentHelp("As the provider's servers reach it: https://host:port.", valueName: "url"))
     var endpoint: String?
 
-    @Option(help: ArgumentHelp("As tenants reach it, where that differs.", valueName: "url"))
+    @Option(help: ArgumentHelp("As tenants reach it, where that differs; none: the same.", valueName: "url"))
     var tenantEndpoint: String?
 
     @Option(
         help: ArgumentHelp(
-            "Certificate (PEM) of the storage's private authority, which servers and tenants trust.",
+            "Certificate (PEM) of the storage's private authority, which servers and tenants trust; none: no private one.",
             valueName: "file"
         ),
         completion: .file()
@@ -59,7 +59,12 @@ struct StorageFields: ParsableArguments {
     )
     var secretFile: String?
 
-    @Option(help: ArgumentHelp("The role that tenants' temporary credentials are of; none: no role.", valueName: "arn"))
+    @Option(
+        help: ArgumentHelp(
+            "The role that tenants' temporary credentials are of; none: no temporary credentials.",
+            valueName: "arn"
+        )
+    )
     var stsRole: String?
 
     @Option(
@@ -70,10 +75,10 @@ struct StorageFields: ParsableArguments {
     )
     var stsPrincipal: String?
 
-    @Option(help: ArgumentHelp("Where temporary credentials are made, if it is not the usual place.", valueName: "url"))
+    @Option(help: ArgumentHelp("Where temporary credentials are made; none: the usual place.", valueName: "url"))
     var stsEndpoint: String?
 
-    @Option(help: ArgumentHelp("The external id that the role asks for.", valueName: "text"))
+    @Option(help: ArgumentHelp("The external id that the role asks for, or none.", valueName: "text"))
     var stsExternalID: String?
 
     @Option(help: ArgumentHelp("How long temporary credentials are asked for. (default: 336)", valueName: "hours"))
@@ -90,7 +95,10 @@ struct StorageFields: ParsableArguments {
     func apply(to settings: inout StorageSettings) throws {
         if let endpoint { settings.endpoint = endpoint }
         if let tenantEndpoint { settings.tenantEndpoint = tenantEndpoint == "none" ? nil : tenantEndpoint }
-        if let tenantCA { settings.tenantAuthority = String(decoding: try SecretInput.read(tenantCA), as: UTF8.self) }
+        if let tenantCA {
+            let isNone = tenantCA == "none"
+            settings.tenantAuthority = isNone ? nil : String(decoding: try SecretInput.read(tenantCA), as: UTF8.self)
+        }
         if let region { settings.region = region }
         if let addressing { settings.usesPathStyle = addressing == .path }
         if let accessKey { settings.accessKeyID = accessKey }
@@ -99,6 +107,9 @@ struct StorageFields: ParsableArguments {
 
     private func applySTS(to settings: inout StorageSettings) throws {
         if stsRole == "none" {
+            guard stsPrincipal == nil, stsEndpoint == nil, stsExternalID == nil, stsHours == nil else {
+                throw ValidationError("--sts-role none takes all of it away: give no other --sts option.")
+            }
             settings.sts = nil
             return
         }
@@ -118,8 +129,8 @@ struct StorageFields: ParsableArguments {
             }
             return
         }
-        if let stsEndpoint { settings.sts?.endpoint = stsEndpoint }
-        if let stsExternalID { settings.sts?.externalID = stsExternalID }
+        if let stsEndpoint { settings.sts?.endpoint = stsEndpoint == "none" ? nil : stsEndpoint }
+        if let stsExternalID { settings.sts?.externalID = stsExternalID == "none" ? nil : stsExternalID }
         if let stsHours {
             guard (1...8760).contains(stsHours) else { throw ValidationError("--sts-hours is 1 to 8760.") }
             settings.sts?.lifetime = stsHours * 3600
@@ -140,7 +151,9 @@ struct RepositoryFields: ParsableArguments {
     )
     var access: AccessPermissions?
 
-    @Option(help: ArgumentHelp("Gateway servers that may serve it; can be given several times.", valueName: "name"))
+    @Option(
+        help: ArgumentHelp("Gateway servers that may serve it, or none; can be given several times.", valueName: "name")
+    )
     var gatewayServer: [String] = []
 
     @Option(
@@ -148,8 +161,8 @@ struct RepositoryFields: ParsableArguments {
     )
     var fallback: Grant.Fallback?
 
-    @Flag(help: "Accept that several tenants have the key of the whole bucket.")
-    var acceptSharedBucket = false
+    @Flag(inversion: .prefixedNo, help: "Accept that several tenants have the key of the whole bucket.")
+    var acceptSharedBucket: Bool?
 
     @Option(help: ArgumentHelp("Keep deleted objects for so many days. (default: 0)", valueName: "days"))
     var insiderProtection: Int?
@@ -167,9 +180,20 @@ struct RepositoryFields: ParsableArguments {
         if let access { settings.access = access }
         if !gatewayServer.isEmpty { settings.gatewayServers = gatewayServer == ["none"] ? [] : gatewayServer }
         if let fallback { settings.fallback = fallback }
-        if acceptSharedBucket { settings.acceptsSharedBucket = true }
+        if let acceptSharedBucket { settings.acceptsSharedBucket = acceptSharedBucket }
         if let insiderProtection { settings.insiderProtectionDays = insiderProtection }
         if let credentialExport { settings.credentialExport = credentialExport.export }
+    }
+
+    /// A server may be added after the repository that names it; a misspelt one would leave tenants without a way.
+    func warnOfUnknownServers(_ admin: any AdminTransport) async throws {
+        guard !gatewayServer.isEmpty, gatewayServer != ["none"] else { return }
+        let known = try await admin.perform(GatewayList()).filter { $0.kind == .server }.map(\.name)
+        for name in gatewayServer where !known.contains(name) {
+            Output.warning(
+                "There is no gateway server \(displayText(name.utf8)) yet (gateway add --kind server): nothing goes through it."
+            )
+        }
     }
 }
 
@@ -184,7 +208,7 @@ struct StorageAddCommand: AsyncParsableCommand {
     )
 
     @Argument(help: "The storage's name.") var name: String
-    @Option(help: ArgumentHelp("amazon, google, azure or compatible.", valueName: "kind")) var kind: StorageKind
+    @Option(help: ArgumentHelp("amazon, google or compatible.", valueName: "kind")) var kind: StorageKind
     @Option(help: ArgumentHelp("The bucket, or container.", valueName: "name")) var bucket: String
     @Option(help: ArgumentHelp("Put everything below this.", valueName: "prefix")) var prefix = ""
     @Flag(help: "Make no repository yet.") var noRepository = false
@@ -204,14 +228,17 @@ struct StorageAddCommand: AsyncParsableCommand {
         try fields.apply(to: &settings)
         var place = RepositorySettings()
         repository.apply(to: &place)
-        let answer = try await options.perform(
-            StorageAdd(
-                name: name,
-                settings: settings,
-                secret: fields.secret,
-                repository: noRepository ? nil : place
-            )
+        let request = StorageAdd(
+            name: name,
+            settings: settings,
+            secret: try fields.secret,
+            repository: noRepository ? nil : place
         )
+        let answer = try await Administration.with(options.folder) { admin in
+            let answer = try await admin.perform(request)
+            try await repository.warnOfUnknownServers(admin)
+            return answer
+        }
         let made = answer.repository.map { " with repository \($0.name)" } ?? ""
         try Output.show(answer, options, "Added storage \(name) (\(answer.storage.id))\(made).")
     }
@@ -265,9 +292,31 @@ struct StorageShowCommand: AsyncParsableCommand {
                 ["Addressing", settings.usesPathStyle ? "path" : "virtual"], ["Bucket", settings.bucket],
                 ["Prefix", settings.prefix], ["Access key", settings.accessKeyID],
                 ["Key must be rotated", storage.keyMustBeRotated ? "yes" : "no"],
+                ["Temporary credentials", settings.sts?.text ?? "none"],
+                ["Checked", settings.checkText],
                 ["Repositories", answer.repositories.map(\.name).joined(separator: ", ")],
             ]
         )
+    }
+}
+
+extension SecurityTokenSettings {
+    var text: String {
+        let source = roleARN.map { "of role \($0)" } ?? principal.map { "of roles for user \($0)" } ?? "of no role"
+        var parts = [source, "for \(lifetime / 3600) hours"]
+        if let endpoint { parts.append("made at \(endpoint)") }
+        if let externalID { parts.append("with external id \(externalID)") }
+        return parts.joined(separator: ", ")
+    }
+}
+
+extension StorageSettings {
+    /// What did not hold is why data takes the gateway.
+    fileprivate var checkText: String {
+        guard let checked, !checked.isEmpty else { return "never (storage check): no sts, no tickets" }
+        return checked.sorted { $0.key < $1.key }
+            .map { $0.value == Self.held ? "\($0.key) held" : "\($0.key) did not hold: \($0.value)" }
+            .joined(separator: "; ")
     }
 }
 

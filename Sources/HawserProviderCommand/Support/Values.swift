@@ -79,8 +79,9 @@ enum SecretInput {
             guard count > 0 else { break }
             bytes += buffer[..<count]
         }
-        // One at the end, as editors and `echo` leave it.
+        // One line's end, as editors and `echo` leave it.
         if bytes.last == UInt8(ascii: "\n") { bytes.removeLast() }
+        if bytes.last == UInt8(ascii: "\r") { bytes.removeLast() }
         guard !bytes.isEmpty else { throw HawserError(.invalidArgument, "The secret is empty.", place: path) }
         return bytes
     }

@@ -325,4 +325,26 @@ struct IssuingTests {
             #expect(second.credentials.accessKeyID != first.credentials.accessKeyID)
         }
     }
+
+    @Test("A storage that is changed keeps a key that works, and one that must go is not taken again")
+    func update() async throws {
+        try await with(Self.ways[0]) { stored, storage in
+            _ = try await stored.tenant()
+            let database = stored.provider.database
+            let service = AdminService(database, folder: stored.provider.folder)
+            let good = Data(S3TestServer.Configuration.User.test.secretAccessKey.utf8)
+            func update(_ secret: Data) async throws -> StorageRecord {
+                try await StorageUpdate(storage: "main", settings: storage.settings, secret: secret).run(service)
+            }
+            await expectError(.accessDenied) { try await update(Data("wrong".utf8)) }
+            #expect(try await database.storageSecret(storage.id)?.bytes == Array(good))
+            _ = try await update(good)
+            // Tenants have had it.
+            for access in [AccessPermissions.shared, .sts] {
+                try await database.updateRepository(stored.repository.id, RepositorySettings(access: access))
+            }
+            await expectError(.conflict) { try await update(good) }
+            #expect(try await database.storage(storage.id).keyMustBeRotated)
+        }
+    }
 }
