@@ -41,7 +41,7 @@ func work(_ database: ConfigurationDatabase, _ provider: ProviderFolder, port: I
     let admin = AdminService(database, folder: provider, joinString: try await database.joinStrings())
     let code = try await TenantJoinCode(tenant: "acme").run(admin)
     let profiles = ProfileFolder(provider.path + "/profiles")
-    let profile = try await Registration(JoinString(parsing: code.joinString ?? "")).register(
+    let profile = try await Registration(JoinString(parsing: code.joinString)).register(
         as: "office",
         in: profiles,
         device: "example",

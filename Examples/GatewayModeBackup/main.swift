@@ -100,7 +100,7 @@ func start(
 func work(_ admin: AdminService, _ provider: ProviderFolder) async throws {
     let code = try await TenantJoinCode(tenant: "acme").run(admin)
     let profiles = ProfileFolder(provider.path + "/profiles")
-    let profile = try await Registration(JoinString(parsing: code.joinString ?? "")).register(
+    let profile = try await Registration(JoinString(parsing: code.joinString)).register(
         as: "office",
         in: profiles,
         device: "example",

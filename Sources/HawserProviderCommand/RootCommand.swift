@@ -10,6 +10,7 @@ struct RootCommand: AsyncParsableCommand {
 
               hawser-provider init --domain backup.example.org
               hawser-provider serve
+              hawser-provider gateway add g1 --kind relay --address gateway.example.org:6180
               hawser-provider storage add main --kind compatible --endpoint https://s3.example:9000 \\
                   --bucket backups --access-key AKEXAMPLE --secret-file /etc/hawser/s3-secret
               hawser-provider tenant add acme

@@ -85,8 +85,10 @@ import Testing
         let shown = try run("quota", "show")
         #expect(shown.output.split(separator: "\n").count == 2)
         #expect(shown.output.contains("500.000 GiB"))
-        let code = try run("tenant", "join-code", "acme")
-        #expect(code.output.count == 27, "\(code.output)")
+        // There is no authority to trust yet, and so nothing that `hawser login` would take.
+        let unjoined = try run("tenant", "join-code", "acme")
+        #expect(unjoined.code == 1)
+        #expect(unjoined.errors.contains("init --domain"), "\(unjoined)")
         let report = try run("report", "--csv")
         #expect(
             report.output == """
@@ -115,6 +117,14 @@ import Testing
             let bytes = try Data(contentsOf: URL(fileURLWithPath: folder + "/" + file))
             #expect(bytes.range(of: Data("very secret".utf8)) == nil)
         }
+    }
+
+    @Test func aJoinString() throws {
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        #expect(try run("init", "--domain", "backup.example").code == 0)
+        #expect(try run("gateway", "add", "g1", "--kind", "relay", "--address", "127.0.0.1:6180").code == 0)
+        #expect(try run("tenant", "add", "acme").code == 0)
+        #expect(try run("tenant", "join-code", "acme").output.hasPrefix("hawser-join:"))
     }
 
     @Test func helpAndWrongUsage() throws {

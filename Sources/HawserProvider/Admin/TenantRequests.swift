@@ -143,24 +143,32 @@ public struct TenantJoinCode: AdminRequest {
 
     public struct Answer: Codable, Sendable {
         public var code: String
-        /// For `hawser login`; `nil` where the server's authority is not at hand.
-        public var joinString: String?
+        /// For `hawser login`.
+        public var joinString: String
         /// Seconds.
         public var expiresIn: Int
     }
 
+    /// - Throws: `notFound` while there is no authority that tenants could trust.
     public func run(_ service: AdminService) async throws -> Answer {
         let tenant = try await service.tenant(tenant)
         var part: SubtenantRecord?
         if let subtenant { part = try await service.subtenant(subtenant, of: tenant) }
+        guard let joinString = service.joinString else {
+            throw HawserError(
+                .notFound,
+                "Machines join with the server's authority, and there is none yet: `hawser-provider init --domain` makes it, "
+                    + "or later the first `serve --domain`."
+            )
+        }
         let subject = JoinSubject.device(tenant: tenant.id, subtenant: part?.id)
         // Without an address to dial the code would be of no use, and be good for 72 hours.
         let gateways = tenant.settings.gateways
-        _ = try await service.joinString?(String(repeating: "0", count: 26), tenant.name, gateways)
+        _ = try await joinString(String(repeating: "0", count: 26), tenant.name, gateways)
         let code = try await service.database.addJoinCode(subject, actor: service.actor)
         return Answer(
             code: code,
-            joinString: try await service.joinString?(code, tenant.name, gateways),
+            joinString: try await joinString(code, tenant.name, gateways),
             expiresIn: Int(ConfigurationDatabase.joinCodeLifetime / .seconds(1))
         )
     }

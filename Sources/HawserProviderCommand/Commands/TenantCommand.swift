@@ -223,7 +223,7 @@ struct TenantRestoreCommand: AsyncParsableCommand {
 struct TenantJoinCodeCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "join-code",
-        abstract: "Make a code with which one machine of the tenant can log in.",
+        abstract: "Make a join string with which one machine of the tenant can log in.",
         discussion: """
             It is good once, within 72 hours.
 
@@ -237,6 +237,6 @@ struct TenantJoinCodeCommand: AsyncParsableCommand {
 
     func run() async throws {
         let answer = try await options.perform(TenantJoinCode(tenant: tenant, subtenant: subtenant))
-        try Output.show(answer, options, answer.joinString ?? answer.code)
+        try Output.show(answer, options, answer.joinString)
     }
 }
