@@ -25,7 +25,7 @@ struct RootCommand: AsyncParsableCommand {
             DeviceCommand.self, StorageCommand.self,
             RepositoryCommand.self, QuotaCommand.self, SessionCommand.self, GatewayCommand.self, DeletionCommand.self,
             ReportCommand.self, AuditCommand.self, DatabaseCommand.self, KeyCommand.self, RecoveryCommand.self,
-            MaintenanceCommand.self, AlarmCommand.self, WebhookCommand.self,
+            MaintenanceCommand.self, SettingsCommand.self, AlarmCommand.self, WebhookCommand.self,
         ]
     )
 }

@@ -29,11 +29,15 @@ import Testing
 
     private let folder = FileManager.default.temporaryDirectory.path + "/hawser-provider-command-" + UUID().uuidString
 
-    private func run(_ arguments: String..., input: String = "") throws -> Run {
+    private func run(
+        _ arguments: String...,
+        input: String = "",
+        variables: [String: String] = [:]
+    ) throws -> Run {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: try #require(Self.program))
         process.arguments = arguments
-        process.environment = ["HAWSER_PROVIDER_DATA": folder]
+        process.environment = ["HAWSER_PROVIDER_DATA": folder].merging(variables) { $1 }
         let (output, errors, standardInput) = (Pipe(), Pipe(), Pipe())
         process.standardOutput = output
         process.standardError = errors
@@ -125,6 +129,25 @@ import Testing
         #expect(try run("gateway", "add", "g1", "--kind", "relay", "--address", "127.0.0.1:6180").code == 0)
         #expect(try run("tenant", "add", "acme").code == 0)
         #expect(try run("tenant", "join-code", "acme").output.hasPrefix("hawser-join:"))
+    }
+
+    @Test func settings() throws {
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        #expect(try run("init", "--domain", "backup.example").code == 0)
+        #expect(try run("settings", "set", "--prune-minimum", "1G").code == 0)
+        let shown = try run("settings", "show").output
+        #expect(shown.contains("1.000 GiB") && shown.contains("64.000 MiB"), "\(shown)")
+        #expect(try run("settings", "set", "--ticket-lifetime", "901").code == 1)
+        // Each is read, and none is taken as it comes.
+        for name in [
+            "LISTEN", "RELAYS", "METRICS", "LOG_LEVEL", "MAX_CONNECTIONS", "MAX_CONNECTIONS_PER_ADDRESS", "EXEMPT",
+            "SPREE_PERCENT", "SPREE_OBJECTS", "UNFINISHED_UPLOAD_HOURS", "CERTIFICATE",
+        ] {
+            let run = try run("serve", variables: ["HAWSER_PROVIDER_" + name: "nonsense"])
+            #expect(run.code == 64, "\(name): \(run)")
+        }
+        let otherDomain = try run("serve", variables: ["HAWSER_PROVIDER_DOMAIN": "other.example"])
+        #expect(otherDomain.code == 1 && otherDomain.errors.contains("other.example"), "\(otherDomain)")
     }
 
     @Test func helpAndWrongUsage() throws {

@@ -256,6 +256,33 @@ import Testing
         }
     }
 
+    @Test func settings() async throws {
+        try await TestProvider.with { provider in
+            let admin = AdminService(provider.database, folder: provider.folder)
+            var settings = try await admin.perform(SettingsShow())
+            #expect(settings == LedgerSettings())
+            settings.leaseLifetime = 1800
+            #expect(try await admin.perform(SettingsSet(settings)) == settings)
+            for wrong in [\LedgerSettings.leaseLifetime, \.leaseSpan, \.ticketGrace, \.ticketLifetime, \.pruneDivisor] {
+                for value in [0, Int.max] {
+                    var refused = settings
+                    refused[keyPath: wrong] = value
+                    let request = SettingsSet(refused)
+                    await expectError(.invalidArgument) { try await admin.perform(request) }
+                }
+            }
+            // The next lease lives so long, also after a restart.
+            for _ in 0..<2 {
+                #expect(provider.database.ledgerSettings == settings)
+                let repository = try await provider.repository(randomBytes(4).hex)
+                let tenant = try await provider.tenant(randomBytes(4).hex, in: repository, limit: nil)
+                let lease = try await provider.database.lease(tenant.session(), bytes: 10).grant
+                #expect(lease?.expiresIn == .seconds(1800))
+                try await provider.reopen()
+            }
+        }
+    }
+
     @Test func joinCodesAreOnlyMadeWithAnAddressAndGoInTheEnd() async throws {
         try await TestProvider.with { provider in
             let database = provider.database

@@ -65,6 +65,7 @@ public struct AdminService: AdminTransport {
         UsageReport.self, UsageMonth.self, MaintenanceSet.self, RecoveryApprove.self, ClockApprove.self,
         DeletionList.self, DeletionApprove.self, DeletionReject.self, AlarmList.self,
         WebhookAdd.self, WebhookList.self, WebhookRemove.self, WebhookTest.self,
+        SettingsShow.self, SettingsSet.self,
     ]
 
     /// By operation.

@@ -66,8 +66,8 @@ struct AlarmWatch: Sendable {
         if let alarm = try diskAlarm() { alarms.append(alarm) }
         for alarm in try await database.noteAlarms(alarms) {
             logger.warning(
-                "Alarm: \(alarm.message)",
-                metadata: ["code": "\(alarm.code)", "subject": "\(alarm.subject)"]
+                "An alarm",
+                metadata: ["code": "\(alarm.code)", "subject": "\(alarm.subject)", "text": "\(alarm.message)"]
             )
         }
     }

@@ -31,7 +31,12 @@ struct ServeCommand: AsyncParsableCommand {
     )
     var listen: String?
 
-    @Option(help: ArgumentHelp("The provider's domain, if `init` was not told.", valueName: "domain"))
+    @Option(
+        help: ArgumentHelp(
+            "The provider's domain, if `init` was not told. [HAWSER_PROVIDER_DOMAIN]",
+            valueName: "domain"
+        )
+    )
     var domain: String?
 
     @Option(
@@ -54,6 +59,14 @@ struct ServeCommand: AsyncParsableCommand {
     @OptionGroup(title: "Limits") var limits: ServeLimitOptions
     @OptionGroup(title: "Work on storages") var storageWork: StorageWorkOptions
 
+    @Option(
+        help: ArgumentHelp(
+            "trace, debug, info, notice, warning or error: info by default. [HAWSER_PROVIDER_LOG_LEVEL]",
+            valueName: "level"
+        )
+    )
+    var logLevel: String?
+
     @Flag(help: "Also when another server seems to run on this database.")
     var takeOver = false
 
@@ -62,7 +75,8 @@ struct ServeCommand: AsyncParsableCommand {
     func run() async throws {
         let registry = PrometheusRegistry()
         MetricsSystem.bootstrap(registry)
-        let logger = Logger(label: "hawser-provider") { StreamLogHandler.standardError(label: $0) }
+        var logger = Logger(label: "hawser-provider") { StreamLogHandler.standardError(label: $0) }
+        logger.logLevel = try level()
         let database = try await options.folder.open(takeOver: takeOver)
         do {
             var configuration = try await configuration(database)
@@ -97,9 +111,17 @@ struct ServeCommand: AsyncParsableCommand {
         }
     }
 
+    private func level() throws -> Logger.Level {
+        let text = logLevel ?? Environment.value("HAWSER_PROVIDER_LOG_LEVEL") ?? "info"
+        guard let level = Logger.Level(rawValue: text) else {
+            throw ValidationError("--log-level is trace, debug, info, notice, warning or error.")
+        }
+        return level
+    }
+
     private func configuration(_ database: ConfigurationDatabase) async throws -> ProviderServer.Configuration {
         let known = try await database.certificateDomain()
-        guard let domain = domain ?? known else {
+        guard let domain = domain ?? Environment.value("HAWSER_PROVIDER_DOMAIN") ?? known else {
             throw ValidationError("Give the provider's domain with --domain: the server will be control.DOMAIN.")
         }
         var configuration = ProviderServer.Configuration(domain: domain)
@@ -110,9 +132,7 @@ struct ServeCommand: AsyncParsableCommand {
         configuration.certificateFiles = try certificates.files()
         configuration.limits = try limits.limits()
         configuration.storageWork = try storageWork.settings()
-        let relays =
-            relay.isEmpty
-            ? (Environment.value("HAWSER_PROVIDER_RELAYS") ?? "").split(separator: ",").map(String.init) : relay
+        let relays = relay.isEmpty ? Environment.list("HAWSER_PROVIDER_RELAYS") : relay
         configuration.relays = try relays.map(Self.block)
         return configuration
     }
@@ -185,18 +205,30 @@ struct CertificateOptions: ParsableArguments {
 struct StorageWorkOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
-            "With insider protection, a tenant that deletes more of a folder within a day waits; per cent.",
+            "With insider protection, a tenant that deletes more of a folder within a day waits; per cent. "
+                + "[HAWSER_PROVIDER_SPREE_PERCENT]",
             valueName: "n"
         )
     )
     var spreePercent: Int?
-    @Option(help: ArgumentHelp("But not with fewer objects than that.", valueName: "n"))
+    @Option(
+        help: ArgumentHelp("But not with fewer objects than that. [HAWSER_PROVIDER_SPREE_OBJECTS]", valueName: "n")
+    )
     var spreeObjects: Int?
-    @Option(help: ArgumentHelp("Multipart uploads that were begun earlier are ended.", valueName: "n"))
+    @Option(
+        help: ArgumentHelp(
+            "Multipart uploads that were begun earlier are ended. [HAWSER_PROVIDER_UNFINISHED_UPLOAD_HOURS]",
+            valueName: "n"
+        )
+    )
     var unfinishedUploadHours: Int?
 
     func settings() throws -> StorageWorkSettings {
         var settings = StorageWorkSettings()
+        let spreePercent = try spreePercent ?? Environment.number("HAWSER_PROVIDER_SPREE_PERCENT")
+        let spreeObjects = try spreeObjects ?? Environment.number("HAWSER_PROVIDER_SPREE_OBJECTS")
+        let unfinishedUploadHours =
+            try unfinishedUploadHours ?? Environment.number("HAWSER_PROVIDER_UNFINISHED_UPLOAD_HOURS")
         guard (0...100).contains(spreePercent ?? 0), (0...1_000_000_000).contains(spreeObjects ?? 0),
             (1...87_600).contains(unfinishedUploadHours ?? 1)
         else {
@@ -210,13 +242,19 @@ struct StorageWorkOptions: ParsableArguments {
 }
 
 struct ServeLimitOptions: ParsableArguments {
-    @Option(help: ArgumentHelp("Connections at one time, in all.", valueName: "n"))
+    @Option(help: ArgumentHelp("Connections at one time, in all. [HAWSER_PROVIDER_MAX_CONNECTIONS]", valueName: "n"))
     var maxConnections: Int?
-    @Option(help: ArgumentHelp("Connections at one time of one address.", valueName: "n"))
+    @Option(
+        help: ArgumentHelp(
+            "Connections at one time of one address. [HAWSER_PROVIDER_MAX_CONNECTIONS_PER_ADDRESS]",
+            valueName: "n"
+        )
+    )
     var maxConnectionsPerAddress: Int?
     @Option(
         help: ArgumentHelp(
-            "An address without limits of its own, as of a large network behind a translator; can be repeated.",
+            "An address without limits of its own, as of a large network behind a translator; can be repeated. "
+                + "[HAWSER_PROVIDER_EXEMPT]",
             valueName: "address[/bits]"
         )
     )
@@ -224,12 +262,17 @@ struct ServeLimitOptions: ParsableArguments {
 
     func limits() throws -> ServerLimits {
         var limits = ServerLimits()
+        let maxConnections = try maxConnections ?? Environment.number("HAWSER_PROVIDER_MAX_CONNECTIONS")
+        let maxConnectionsPerAddress =
+            try maxConnectionsPerAddress ?? Environment.number("HAWSER_PROVIDER_MAX_CONNECTIONS_PER_ADDRESS")
         guard (maxConnections ?? 1) > 0, (maxConnectionsPerAddress ?? 1) > 0 else {
             throw ValidationError("A limit is 1 or more.")
         }
         limits.connections = maxConnections ?? limits.connections
         limits.connectionsPerAddress = maxConnectionsPerAddress ?? limits.connectionsPerAddress
-        limits.exemptAddresses = try exempt.map(ServeCommand.block)
+        limits.exemptAddresses = try (exempt.isEmpty ? Environment.list("HAWSER_PROVIDER_EXEMPT") : exempt).map(
+            ServeCommand.block
+        )
         return limits
     }
 }

@@ -66,4 +66,15 @@ enum Environment {
     static func value(_ name: String) -> String? {
         getenv(name).map { String(cString: $0) }.flatMap { $0.isEmpty ? nil : $0 }
     }
+
+    static func number(_ name: String) throws -> Int? {
+        guard let text = value(name) else { return nil }
+        guard let number = Int(text) else { throw ValidationError("\(name) is a number, not \(text).") }
+        return number
+    }
+
+    /// With commas between them.
+    static func list(_ name: String) -> [String] {
+        (value(name) ?? "").split(separator: ",").map(String.init)
+    }
 }
