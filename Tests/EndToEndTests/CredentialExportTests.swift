@@ -38,7 +38,9 @@ struct CredentialExportTests {
 
             let log = try await scene.system.provider("audit", "list", "--action", "credential.export", "--json")
             let devices = try await scene.system.provider("device", "list", "acme", "--json")
-            let device = try #require(devices.objects.first { $0["name"] as? String == "laptop" }?["id"] as? String)
+            let laptop = devices.objects.compactMap { $0["device"] as? [String: Any] }
+                .first { $0["name"] as? String == "laptop" }
+            let device = try #require(laptop?["id"] as? String)
             #expect(log.objects.count >= 3)
             for entry in log.objects {
                 #expect(entry["actor"] as? String == device)

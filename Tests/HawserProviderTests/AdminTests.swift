@@ -34,6 +34,11 @@ import Testing
                 name: "machine"
             )
             #expect(identity.subtenant?.name == "branch")
+            _ = try await admin.perform(TenantAdd(name: "other"))
+            let devices = try await admin.perform(DeviceList())
+            #expect(devices.map(\.device.id) == [identity.device.id])
+            #expect(devices.first?.tenant == "acme" && devices.first?.subtenant == "branch")
+            #expect(try await admin.perform(DeviceList(tenant: "other")).isEmpty)
             let session = try await provider.database.openSession(
                 device: identity.device.id,
                 purpose: .backup,

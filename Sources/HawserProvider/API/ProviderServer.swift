@@ -60,6 +60,7 @@ public final class ProviderServer: Service {
     private let logger: Logger
     private let onListening: @Sendable (_ port: Int) -> Void
     private let state = Mutex(State.stopped)
+    private let health = DatabaseHealth()
 
     /// - Parameter onListening: called with the port when tenants can connect.
     public init(
@@ -74,8 +75,8 @@ public final class ProviderServer: Service {
         self.onListening = onListening
     }
 
-    /// Whether it takes new sessions: for the readiness endpoint.
-    public var isReady: Bool { state.withLock { $0 == .running } }
+    /// Whether it takes new sessions, each of which is a row of the database: for the readiness endpoint.
+    public var isReady: Bool { health.isGood && state.withLock { $0 == .running } }
 
     /// Runs until cancelled, or shut down gracefully: then running requests end, event streams ask their clients to come
     /// back in a moment, and this returns when all connections are closed.
@@ -88,7 +89,7 @@ public final class ProviderServer: Service {
         defer { state.withLock { $0 = .stopped } }
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await self.serveTenants(parts) }
-            group.addTask { try await parts.keepHouse() }
+            group.addTask { try await parts.keepHouse(self.health) }
             group.addTask { await parts.spreadChanges() }
             group.addTask { await parts.storageWork.run() }
             let alarms = AlarmWatch(

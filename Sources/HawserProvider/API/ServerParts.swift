@@ -86,7 +86,7 @@ struct ServerParts: Sendable {
     /// graceful stop.
     ///
     /// - Throws: `takenOver` when another server writes to the database: this one must end.
-    func keepHouse() async throws {
+    func keepHouse(_ health: DatabaseHealth) async throws {
         let sessions = Gauge(label: "hawser_control_sessions")
         let streams = Gauge(label: "hawser_control_streams")
         let connections = Gauge(label: "hawser_control_connections")
@@ -99,14 +99,17 @@ struct ServerParts: Sendable {
             ticks += 1
             do {
                 try await database.endSilentSessions()
-                guard ticks % Self.beat == 0 else { continue }
+                guard ticks % Self.beat == 0 || !health.isGood else { continue }
                 try await database.beat()
+                if health.succeeded() { logger.notice("The configuration database can be written again") }
             } catch let error as HawserError where error.code == .takenOver {
                 throw error
             } catch is CancellationError {
                 return
             } catch {
-                logger.error("The configuration database can't be written", metadata: ["error": "\(error)"])
+                if health.failed() {
+                    logger.error("The configuration database can't be written", metadata: ["error": "\(error)"])
+                }
             }
             sessions.record(database.liveSessions().count)
             streams.record(hub.count)

@@ -262,6 +262,13 @@ public struct SubtenantRestore: AdminRequest {
     }
 }
 
+/// A device with names instead of ids.
+public struct DeviceView: Codable, Sendable, Hashable {
+    public var device: DeviceRecord
+    public var tenant: String
+    public var subtenant: String?
+}
+
 public struct DeviceList: AdminRequest {
     public static let operation = "device.list"
     public var tenant: String?
@@ -270,9 +277,10 @@ public struct DeviceList: AdminRequest {
         self.tenant = tenant
     }
 
-    public func run(_ service: AdminService) async throws -> [DeviceRecord] {
-        guard let tenant else { return try await service.database.devices() }
-        return try await service.database.devices(of: service.tenant(tenant).id)
+    public func run(_ service: AdminService) async throws -> [DeviceView] {
+        var owner: ControlID?
+        if let tenant { owner = try await service.tenant(tenant).id }
+        return try await service.database.deviceViews(of: owner)
     }
 }
 

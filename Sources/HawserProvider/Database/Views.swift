@@ -55,6 +55,21 @@ extension ConfigurationDatabase {
         }
     }
 
+    func deviceViews(of tenant: ControlID?) async throws -> [DeviceView] {
+        try await read { db in
+            try db.rows(
+                """
+                SELECT device.*, tenant.name AS tenantName, subtenant.name AS subtenantName
+                FROM device JOIN tenant ON tenant.id = device.tenant
+                LEFT JOIN subtenant ON subtenant.id = device.subtenant
+                WHERE ?1 IS NULL OR device.tenant = ?1
+                ORDER BY tenantName, subtenantName, device.name, device.created
+                """,
+                [tenant?.text]
+            ).map { DeviceView(device: try DeviceRecord($0), tenant: $0["tenantName"], subtenant: $0["subtenantName"]) }
+        }
+    }
+
     func sessionViews(of tenant: ControlID?) async throws -> [SessionView] {
         let live = sessions
         return try await read { db in

@@ -25,11 +25,12 @@ struct DeviceListCommand: AsyncParsableCommand {
         try Output.show(
             devices,
             options,
-            ["ID", "NAME", "REGISTERED", "LAST SEEN", "STATE"],
-            devices.map {
-                [
-                    $0.id.text, $0.name, $0.created.text, $0.lastSeen.text,
-                    $0.revoked == nil ? "active" : "revoked \($0.revoked.text)",
+            ["ID", "TENANT", "SUBTENANT", "NAME", "REGISTERED", "LAST SEEN", "STATE"],
+            devices.map { view in
+                let device = view.device
+                return [
+                    device.id.text, view.tenant, view.subtenant ?? "-", device.name, device.created.text,
+                    device.lastSeen.text, device.revoked == nil ? "active" : "revoked \(device.revoked.text)",
                 ]
             }
         )
