@@ -103,8 +103,10 @@ import Testing
         )
         #expect(try run("tenant", "update", "acme", "--disable", "--sessions", "none").code == 0)
         let tenant = try run("tenant", "show", "acme", "--json").json()["tenant"] as? [String: Any]
-        #expect(tenant?["isEnabled"] as? Bool == false)
-        #expect((tenant?["settings"] as? [String: Any])?["mostSessions"] == nil)
+        #expect(tenant?["is_enabled"] as? Bool == false)
+        #expect((tenant?["settings"] as? [String: Any])?["most_sessions"] == nil)
+        #expect(try run("subtenant", "add", "acme", "x", "--json").json()["message_type"] as? String == "summary")
+        #expect(try run("maintenance", "off", "--json").output == "{\"message_type\":\"summary\"}\n")
         #expect(try run("tenant", "show", "acme").output.contains("disabled"))
         let storageShown = try run("storage", "show", "main").output
         #expect(storageShown.contains("https://s3.example:9000"))

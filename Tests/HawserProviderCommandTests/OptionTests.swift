@@ -1,4 +1,5 @@
 import ArgumentParser
+import Foundation
 import HawserControl
 import HawserFormat
 import HawserProvider
@@ -103,6 +104,19 @@ import Testing
         repository.acceptsSharedBucket = true
         silent.apply(to: &repository)
         #expect(repository.acceptsSharedBucket)
+    }
+
+    @Test func jsonIsSpelledAsResticDoes() throws {
+        struct Answer: Encodable {
+            var accessKeyID = "AK"
+            var held = ["someKey": true]
+            var publicKey = Data([1, 2, 3])
+            var none: Int?
+        }
+        let text = #"{"access_key_id":"AK","held":{"someKey":true},"message_type":"summary","public_key":"AQID"}"#
+        #expect(try Output.json(Answer()) == text)
+        #expect(try Output.json([["x"], []]) == #"[["x"],[]]"#)
+        #expect(try Output.json(AdminDone()) == #"{"message_type":"summary"}"#)
     }
 
     /// A secret on the command line can be seen by everybody on the machine.

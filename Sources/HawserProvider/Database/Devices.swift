@@ -15,7 +15,7 @@ extension DeviceRecord {
         tenant = try row.id("tenant")
         subtenant = try row.optionalID("subtenant")
         name = row["name"]
-        publicKey = row.bytes("publicKey") ?? []
+        publicKey = row["publicKey"]
         created = Moment(milliseconds: row["created"])
         lastSeen = row.moment("lastSeen")
         revoked = row.moment("revoked")

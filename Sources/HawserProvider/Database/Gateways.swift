@@ -8,7 +8,7 @@ extension GatewayRecord {
         kind = try row.choice("kind")
         name = row["name"]
         address = row["address"]
-        publicKey = row.bytes("publicKey")
+        publicKey = row["publicKey"]
         created = Moment(milliseconds: row["created"])
         lastSeen = row.moment("lastSeen")
     }

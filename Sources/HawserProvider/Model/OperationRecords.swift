@@ -1,5 +1,11 @@
 public import HawserControl
 
+#if canImport(FoundationEssentials)
+    public import FoundationEssentials
+#else
+    public import Foundation
+#endif
+
 /// A cloud gateway, or a gateway server.
 public struct GatewayRecord: Codable, Sendable, Hashable {
     public enum Kind: String, Codable, Sendable, CaseIterable {
@@ -15,7 +21,7 @@ public struct GatewayRecord: Codable, Sendable, Hashable {
     /// `host:port`, as tenants (relay) or the relay (server) reach it.
     public var address: String
     /// What it registered by its join code.
-    public var publicKey: [UInt8]?
+    public var publicKey: Data?
     public var created: Moment
     public var lastSeen: Moment?
 }

@@ -1,5 +1,11 @@
 public import HawserControl
 
+#if canImport(FoundationEssentials)
+    public import FoundationEssentials
+#else
+    public import Foundation
+#endif
+
 /// A customer of the provider.
 public struct TenantRecord: Codable, Sendable, Hashable {
     public var id: ControlID
@@ -61,7 +67,7 @@ public struct DeviceRecord: Codable, Sendable, Hashable {
     public var subtenant: ControlID?
     public var name: String
     /// Ed25519, raw.
-    public var publicKey: [UInt8]
+    public var publicKey: Data
     public var created: Moment
     public var lastSeen: Moment?
     public var revoked: Moment?

@@ -26,9 +26,30 @@ enum Output {
     }
 
     static func show(json answer: some Encodable) throws {
+        line(try json(answer))
+    }
+
+    /// Names as restic spells them; what is no list says that it is a summary.
+    static func json(_ answer: some Encodable) throws -> String {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        line(String(decoding: try encoder.encode(answer), as: UTF8.self))
+        encoder.keyEncodingStrategy = .convertToSnakeCase
+        let bytes = try answer is any Collection ? encoder.encode(answer) : encoder.encode(Summary(answer: answer))
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    private struct Summary<Answer: Encodable>: Encodable {
+        let answer: Answer
+
+        private enum Field: CodingKey {
+            case messageType
+        }
+
+        func encode(to encoder: any Encoder) throws {
+            try answer.encode(to: encoder)
+            var fields = encoder.container(keyedBy: Field.self)
+            try fields.encode("summary", forKey: .messageType)
+        }
     }
 
     static func line(_ text: String) {
