@@ -34,6 +34,10 @@ import Testing
         input: String = "",
         variables: [String: String] = [:]
     ) throws -> Run {
+        try run(arguments, input: input, variables: variables)
+    }
+
+    private func run(_ arguments: [String], input: String = "", variables: [String: String] = [:]) throws -> Run {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: try #require(Self.program))
         process.arguments = arguments
@@ -150,6 +154,60 @@ import Testing
         }
         let otherDomain = try run("serve", variables: ["HAWSER_PROVIDER_DOMAIN": "other.example"])
         #expect(otherDomain.code == 1 && otherDomain.errors.contains("other.example"), "\(otherDomain)")
+    }
+
+    /// What the first day has no use for. Each command says in JSON what it did, or the code of why it did not.
+    @Test func anotherDay() throws {
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        func done(_ line: String, input: String = "") throws {
+            let run = try run(line.split(separator: " ").map(String.init) + ["--json"], input: input)
+            #expect(run.code == 0, "\(line): \(run)")
+            #expect((try? JSONSerialization.jsonObject(with: Data(run.output.utf8))) != nil, "\(line): \(run)")
+        }
+        func refused(_ line: String, _ reason: String) throws {
+            let run = try run(line.split(separator: " ").map(String.init) + ["--json"])
+            #expect(run.code == 1, "\(line): \(run)")
+            #expect(try run.json()["reason"] as? String == reason, "\(line): \(run)")
+        }
+        let id = String(repeating: "0", count: 32)
+        try done("init --domain backup.example")
+        try done(
+            "storage add main --kind compatible --endpoint https://s3.example --bucket b --access-key AK --secret-file -",
+            input: "a secret\r\n"
+        )
+        try done("storage update main --endpoint https://s3-2.example --sts-role arn:aws:iam::1:role/tenants")
+        #expect(try run("storage", "show", "main").output.contains("of role arn:aws:iam::1:role/tenants"))
+        try done("storage update main --sts-role none")
+        try refused("storage update main --access-key AKNEW", "invalid_argument")
+        try refused("storage remove main", "conflict")
+        try done("repository add offsite --storage main --mode gateway")
+        try done("repository update offsite --insider-protection 7")
+        try done("tenant add acme")
+        try done("subtenant add acme branch")
+        try done("subtenant update acme branch --disable")
+        try done("quota set acme main 1G")
+        let month = try run("report", "--month", "2026-01", "--csv")
+        #expect(month.code == 0 && month.output.hasPrefix("tenant,subtenant,repository,days"), "\(month)")
+        try done("gateway add g1 --kind relay --address 127.0.0.1:6180")
+        try done("gateway remove g1")
+        try done("webhook add https://alerts.example/hawser")
+        try done("webhook list")
+        try refused("webhook test \(id)", "not_found")
+        try refused("webhook remove \(id)", "not_found")
+        try done("maintenance on --message Later.")
+        try done("maintenance off")
+        try done("alarm list")
+        try done("session list")
+        try done("device list")
+        try done("deletion list")
+        try refused("deletion approve \(id)", "not_found")
+        try refused("deletion reject \(id)", "not_found")
+        try refused("recovery approve", "not_found")
+        // The running server's alone.
+        try refused("ca show", "no_server")
+        try refused("ca rotate", "no_server")
+        try done("repository remove offsite")
+        try done("tenant remove acme --keep 0")
     }
 
     @Test func helpAndWrongUsage() throws {
