@@ -12,7 +12,7 @@ extension ProviderScene {
     /// What a machine or a gateway joins with, of the answer of a command.
     func joinString(_ result: CommandResult) throws -> String {
         let answer = try #require(result.objects.first, "\(result)")
-        let join = try #require(answer["joinString"] as? String, "\(result)")
+        let join = try #require(answer["join_string"] as? String, "\(result)")
         addSecret(join)
         addSecret(try #require(answer["code"] as? String, "\(result)"))
         return join
