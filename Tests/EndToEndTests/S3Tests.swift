@@ -1,5 +1,6 @@
 import Foundation
 import HawserTestServer
+import HawserTesting
 import Testing
 
 /// The command with a repository in S3 storage.
@@ -97,6 +98,26 @@ struct S3Tests {
             try Data(generator.bytes(2 << 20)).write(to: URL(filePath: bench.source + "/large"))
             try await expect(13, reason: "quota_exceeded", bench, variables, "backup", bench.source)
             try await expect(0, bench, variables, "check", "--read-data")
+        }
+    }
+
+    @Test("Where a third of all requests fail, backup, check and restore end right")
+    func failingShare() async throws {
+        try await withS3TestServer { server in
+            let bench = try Workbench()
+            let variables = Self.variables(server)
+            try await expect(0, bench, variables, "init")
+            for index in 0..<4 { try bench.write("file-\(index)", bytes: 6 << 20) }
+            let unavailable = ScriptedAnswer.error(503, "ServiceUnavailable")
+            server.add(ServerFault(.answer(unavailable), occurrence: .share(0.3, seed: 1)))
+            server.add(ServerFault(.answerAfter(unavailable), occurrence: .share(0.1, seed: 2)))
+            server.add(ServerFault(.resetAfter, occurrence: .share(0.1, seed: 3)))
+            try await expect(0, bench, variables, "backup", bench.source)
+            try await expect(0, bench, variables, "check", "--read-data")
+            let target = bench.directory.path + "/target"
+            try await expect(0, bench, variables, "restore", "latest", "--target", target)
+            try await TreeComparison.expectEqual(bench.source, bench.restored("target"))
+            try server.verifyAllFired()
         }
     }
 

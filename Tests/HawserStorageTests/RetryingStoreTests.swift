@@ -123,9 +123,23 @@ struct RetryingStoreTests {
         try faulty.verifyAllFired()
     }
 
+    @Test("sends a put again although the look at it failed")
+    func failedLook() async throws {
+        let faulty = FaultyStore(
+            memory,
+            faults: [
+                Fault(.failBefore(.transient()), on: .put),
+                Fault(.failBefore(.transient()), on: .head, occurrence: .every),
+            ]
+        )
+        #expect(try await store(faulty).put(object) == .created)
+        #expect(clock.sleeps.count == 1)
+        try faulty.verifyAllFired()
+    }
+
     @Test("settles a put that arrived after it was looked for")
     func lateArrival() async throws {
-        // The head that would have settled it fails, and so does the next attempt, after the effect.
+        // The next attempt fails after its effect, and then the head that would have settled it.
         let faulty = FaultyStore(
             memory,
             faults: [

@@ -6,7 +6,8 @@ public import HawserFormat
 ///
 /// After a `put` has failed it is not known whether the object was stored: the answer may have been lost. So before it
 /// is sent again, `head` is asked, and an object of the same length counts as created by this call (for a key that
-/// does not name a hash: only when its bytes are the same, otherwise this throws `conflict`).
+/// does not name a hash: only when its bytes are the same, otherwise this throws `conflict`). That only saves bytes: where
+/// it fails in passing the object is sent, and who finds it there looks again.
 ///
 /// Place it outside of `LimitedStore`, so that a request that pauses holds no slot.
 public struct RetryingStore: ObjectStore {
@@ -40,7 +41,9 @@ public struct RetryingStore: ObjectStore {
                 isRepeated = true
                 return try await base.put(key, bytes, sha256: sha256)
             }
-            if try await isStored(key, bytes) { return .created }
+            do {
+                if try await isStored(key, bytes) { return .created }
+            } catch let error as HawserError where error.isRetryable {}
             switch try await base.put(key, bytes, sha256: sha256) {
             case .created: return .created
             case .existed: return try await isStored(key, bytes) ? .created : .existed
