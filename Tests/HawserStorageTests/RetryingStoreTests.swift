@@ -61,6 +61,42 @@ struct RetryingStoreTests {
         #expect(clock.sleeps.count == 3)
     }
 
+    @Test("waits for a storage that was reached before, for ten minutes")
+    func away() async throws {
+        let faulty = FaultyStore(memory)
+        let store = store(faulty)
+        #expect(try await store.head(object.key) == nil)
+        // With pauses of 0.1 to 6.4 s, and then of 7.5 s: four minutes.
+        faulty.add(Fault(.failBefore(.transient()), on: .head, occurrence: .first(40)))
+        #expect(try await store.head(object.key) == nil)
+        #expect(clock.sleeps.count == 40)
+        #expect(clock.now.offset > .seconds(240))
+
+        let start = clock.now
+        faulty.add(Fault(.failBefore(.transient()), on: .head, occurrence: .every))
+        await #expect(throws: HawserError.self) { try await store.head(object.key) }
+        #expect(start.duration(to: clock.now) > .seconds(590))
+        #expect(start.duration(to: clock.now) <= .seconds(600))
+    }
+
+    @Test("does not wait long for what fails alone")
+    func failsAlone() async throws {
+        let clock = ManualClock()
+        let faulty = FaultyStore(memory, faults: [Fault(.failBefore(.transient()), on: .head, occurrence: .every)])
+        let policy = RetryPolicy(maximumAttempts: 2)
+        let store = RetryingStore(faulty, policy: policy, clock: clock, random: { 0.5 })
+        try await store.put(object)
+        let task = Task { try await store.head(object.key) }
+        // The first failure could be the beginning of an outage; twice two more can't.
+        for _ in 0..<4 {
+            try await clock.waitForSleepers(1)
+            _ = try await store.list(prefix: "", after: nil, limit: 10)
+            clock.advance(by: .seconds(15))
+        }
+        await #expect(throws: HawserError.self) { try await task.value }
+        #expect(faulty.fired.values.first == 5)
+    }
+
     @Test("waits as long as the storage asks, and not at all when that is too long")
     func retryAfter() async throws {
         var slowDown = HawserError.transient()

@@ -1,4 +1,5 @@
 public import HawserFormat
+import Synchronization
 
 /// Repeats requests that failed for reasons that pass: the only layer that does.
 ///
@@ -10,12 +11,14 @@ public import HawserFormat
 /// it fails in passing the object is sent, and who finds it there looks again.
 ///
 /// Place it outside of `LimitedStore`, so that a request that pauses holds no slot.
-public struct RetryingStore: ObjectStore {
+public final class RetryingStore: ObjectStore {
     private let base: any ObjectStore
     private let policy: RetryPolicy
     private let stopwatch: Stopwatch
     private let random: @Sendable () -> Double
     private let onRetry: @Sendable (RetryEvent) -> Void
+    /// Requests that succeeded.
+    private let successes = Atomic(0)
 
     /// - Parameters:
     ///   - random: gives numbers in 0..<1.
@@ -87,13 +90,19 @@ public struct RetryingStore: ObjectStore {
     ) async throws -> Result {
         let start = stopwatch.elapsed()
         var state = RetryState(policy: policy)
+        var known = successes.load(ordering: .relaxed)
         while true {
             do {
-                return try await attempt()
+                let result = try await attempt()
+                successes.add(1, ordering: .relaxed)
+                return result
             } catch {
                 let elapsed = stopwatch.elapsed() - start
                 guard var cause = error as? HawserError else { throw error }
-                guard let pause = state.pause(after: error, elapsed: elapsed, random: random()) else {
+                let successes = successes.load(ordering: .relaxed)
+                let storage: StorageReach = successes == 0 ? .unknown : successes == known ? .away : .present
+                known = successes
+                guard let pause = state.pause(after: error, elapsed: elapsed, random: random(), storage: storage) else {
                     // What can't be read so often is this object's own fault, and no reason to give up all others.
                     if cause.code == .damaged { cause.isRetryable = false }
                     throw cause
