@@ -21,12 +21,13 @@ public final class RetryingStore: ObjectStore {
     private let successes = Atomic(0)
 
     /// - Parameters:
+    ///   - clock: one that stands still while the machine sleeps, or a closed laptop has used up its time.
     ///   - random: gives numbers in 0..<1.
     ///   - onRetry: is told before each pause; must not block.
     public init(
         _ base: any ObjectStore,
         policy: RetryPolicy = RetryPolicy(),
-        clock: any Clock<Duration> = ContinuousClock(),
+        clock: any Clock<Duration> = SuspendingClock(),
         random: @escaping @Sendable () -> Double = { .random(in: 0..<1) },
         onRetry: @escaping @Sendable (RetryEvent) -> Void = { _ in }
     ) {
