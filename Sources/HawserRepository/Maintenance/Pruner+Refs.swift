@@ -135,6 +135,8 @@ extension Pruner {
     /// Deletes refs that are of no use, and writes new ones if that turns out to have been wrong: of a session that was
     /// asleep for days between its refs and its snapshot, or that writes a difference to refs which are deleted at the
     /// same time. The session looks as well (`Repository.commit`): each side writes before it reads.
+    ///
+    /// Lists may skip a snapshot, again and again: of those that seem to be gone each is asked for.
     func removeUselessRefs(_ state: inout State) async throws {
         if judge(state).useless.isEmpty { return }
         // What has come since: a kill after the deletion would leave it without refs.
@@ -143,6 +145,7 @@ extension Pruner {
                 if let id = info.key.name, !state.deadCheckpoints.contains(id) { state.living.insert(id) }
             }
         }
+        try await addUnlisted(judge(state).useless, &state)
         let useless = judge(state).useless
         let removed = useless.compactMap { state.refs.objects[$0] }
         try await delete(useless)
@@ -171,6 +174,20 @@ extension Pruner {
                 let next = (objects.map(\.generation).max() ?? 0) + 1
                 _ = try await writeRefs(id, next, Self.packs(of: objects, state.table), nil, &state)
             }
+        }
+    }
+
+    /// - Parameter refs: that would go.
+    private func addUnlisted(_ refs: [ObjectKey], _ state: inout State) async throws {
+        let target = repository.target
+        let orphans = Set(refs.compactMap(\.snapshot)).subtracting(state.living).subtracting(state.deadCheckpoints)
+        try await withBoundedTasks(over: orphans, width: Parallelism.requests) { id -> ObjectName? in
+            for kind in [ObjectKind.snapshot, .checkpoint] where try await target.head(.named(kind, id)) != nil {
+                return id
+            }
+            return nil
+        } take: { id in
+            if let id { state.living.insert(id) }
         }
     }
 

@@ -97,6 +97,21 @@ struct PrunerTests {
         }
     }
 
+    @Test("A snapshot that no list shows keeps its refs and its packs")
+    func skippedByLists() async throws {
+        try await TestRepository.with { fixture in
+            let ids = try await [fixture.backUp(first), fixture.backUp(second, at: 1_800_000_100)]
+            let keys = try await fixture.keys("packs/") + fixture.keys(.refs)
+            fixture.store.add(Fault(.hideNewest(.max), on: .list, keys: .kind(.snapshot), occurrence: .every))
+            let summary = try await prune(fixture)
+            #expect(summary.refsDeleted == 0 && summary.deleted.count == 0)
+            #expect(try await fixture.keys("packs/") + fixture.keys(.refs) == keys)
+            let repository = try await fixture.open(cache: false)
+            try await repository.expect(first, in: ids[0])
+            try await repository.expect(second, in: ids[1])
+        }
+    }
+
     @Test("A difference whose base is gone stops a prune, unless a later generation stands for it")
     func lostBase() async throws {
         try await TestRepository.with { fixture in
