@@ -18,7 +18,7 @@ public actor BlobReader {
 
     /// - Throws: `notFound` when the index does not have the chunk, `damaged` when its bytes are not what they must be.
     public func read(_ id: ChunkID, type: ChunkType) async throws -> [UInt8] {
-        try await repository.withPlace(of: id) { try await read($0, type) }
+        try await repository.withPlace(of: id, refreshing: true) { try await read($0, type) }
     }
 
     private func read(_ record: IndexRecord, _ type: ChunkType) async throws -> [UInt8] {
@@ -112,19 +112,60 @@ extension Repository {
 
     /// Reads a chunk where the index has it. A pack that has gone since the index was read, or that a killed prune has
     /// left in it, is passed over: what is needed of it has moved.
-    func withPlace<Result>(of id: ChunkID, _ read: (IndexRecord) async throws -> Result) async throws -> Result {
+    ///
+    /// - Parameter refreshing: as of `elsewhere`.
+    func withPlace<Result>(
+        of id: ChunkID,
+        refreshing: Bool = false,
+        _ read: (IndexRecord) async throws -> Result
+    ) async throws -> Result {
         guard let record = index.find(id) else { throw missingChunk(id) }
         do {
             return try await read(record)
         } catch let error as HawserError where error.code == .notFound {
-            for other in index.findAll(id, besides: index.pack(record.packNumber)) {
+            let pack = index.pack(record.packNumber)
+            let found = try await elsewhere(id, besides: pack, refreshing: refreshing) { other -> Result? in
                 do {
                     return try await read(other)
                 } catch let another as HawserError where another.code == .notFound {
-                    continue
+                    return nil
                 }
             }
-            throw error
+            guard let found else { throw error }
+            return found
+        }
+    }
+
+    /// Reads a chunk where else it lies, for whoever has not found a pack.
+    ///
+    /// - Parameters:
+    ///   - refreshing: whether to look for places that are younger than the index, too: a prune may have moved the chunk and
+    ///     deleted the pack since. Only for who does not count on an index that stays as it is.
+    ///   - read: gives `nil` when it is not there either.
+    public func elsewhere<Result>(
+        _ id: ChunkID,
+        besides pack: PackReference,
+        refreshing: Bool = true,
+        _ read: (IndexRecord) async throws -> Result?
+    ) async throws -> Result? {
+        var tried: Set = [pack.name]
+        for isRefreshed in refreshing ? [false, true] : [false] {
+            if isRefreshed { try await refreshIndex() }
+            for record in index.findAll(id) where tried.insert(index.pack(record.packNumber).name).inserted {
+                if let found = try await read(record) { return found }
+            }
+        }
+        return nil
+    }
+
+    /// What is lost is not looked for again and again.
+    private static let refreshPause = Duration.seconds(600)
+
+    private func refreshIndex() async throws {
+        try await index.refreshing.withReservation(1) {
+            guard index.isUnrefreshed(for: Self.refreshPause) else { return }
+            let later = try await ChunkIndex.load(from: target, objects: objects, cache: cache)
+            try index.add(later, in: cache)
         }
     }
 

@@ -149,21 +149,22 @@ struct RestoreFetcher: Sendable {
 
     /// A prune has moved what is needed of a pack that is gone.
     private func fetchElsewhere(_ span: Span, _ original: HawserError) async throws -> Fetched {
+        // What windows to come need of it is looked up where it lies now.
+        repository.index.condemn([span.pack.name])
         var found = Fetched(span: span, sealed: [])
         for (index, blob) in span.blobs.enumerated() {
-            var sealed: ArraySlice<UInt8> = []
-            for record in repository.index.findAll(blob.id, besides: span.pack)
-            where sealed.isEmpty && record.blob.plainLength == blob.plainLength {
+            let place = try await repository.elsewhere(blob.id, besides: span.pack) {
+                record -> (blob: BlobRecord, sealed: ArraySlice<UInt8>)? in
+                guard record.blob.plainLength == blob.plainLength else { return nil }
                 do {
                     let pack = repository.index.pack(record.packNumber)
-                    sealed = try await repository.fetch([record.blob], from: pack)[0]
-                    found.span.blobs[index] = record.blob
+                    return (record.blob, try await repository.fetch([record.blob], from: pack)[0])
                 } catch let error as HawserError where error.code != .unavailable && error.code != .accessDenied {
-                    continue
+                    return nil
                 }
             }
-            if sealed.isEmpty { fail(span.destinations[index], original) }
-            found.sealed.append(sealed)
+            if let place { found.span.blobs[index] = place.blob } else { fail(span.destinations[index], original) }
+            found.sealed.append(place?.sealed ?? [])
         }
         return found
     }

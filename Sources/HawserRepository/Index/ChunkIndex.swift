@@ -27,6 +27,8 @@ public final class ChunkIndex: Sendable {
         var cacheIsDamaged = false
         /// Segments that can't be read: their chunks are missing here.
         var damagedSegments: [ObjectKey: HawserError] = [:]
+        /// When it was last brought up to date, if it ever was.
+        var refreshed: ContinuousClock.Instant?
     }
 
     let state: Mutex<State>
@@ -51,11 +53,6 @@ public final class ChunkIndex: Sendable {
     /// Where the chunk lies as far as a new snapshot may count on it: not in a pack that is marked for deletion.
     func findLasting(_ id: ChunkID) -> IndexRecord? {
         state.withLock { $0.find(id) }
-    }
-
-    /// Where else the chunk lies, for whoever has not found the pack there.
-    public func findAll(_ id: ChunkID, besides pack: PackReference) -> [IndexRecord] {
-        findAll(id).filter { self.pack($0.packNumber).name != pack.name }
     }
 
     public func pack(_ number: UInt32) -> PackReference {
@@ -96,6 +93,13 @@ public final class ChunkIndex: Sendable {
 
     /// One writer at a time makes segments: whoever has waited may rely on all packs before being in one.
     let saving = ByteBudget(total: 1)
+
+    /// Whoever has waited may find that another one has brought it up to date.
+    let refreshing = ByteBudget(total: 1)
+
+    func isUnrefreshed(for pause: Duration) -> Bool {
+        state.withLock { state in state.refreshed.map { .now - $0 >= pause } ?? true }
+    }
 
     /// How many packs no segment names yet, with their bytes and records.
     var unsavedAmount: (bytes: Int, records: Int) {

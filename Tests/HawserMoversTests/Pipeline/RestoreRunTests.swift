@@ -98,6 +98,27 @@ struct RestoreRunTests {
         }
     }
 
+    @Test("What a prune has moved and deleted since the index was read is found where it lies now")
+    func movedMeanwhile() async throws {
+        try await PipelineFixture.with { fixture in
+            let dead = GeneratedNode("/data/dead", .file, [.noise(seed: 77, length: 3 << 20)])
+            let first = try await fixture.backUp(GeneratedSource(Self.nodes + [dead]))
+            let source = GeneratedSource(Self.nodes)
+            let second = try await fixture.backUp(source)
+            let before = try await fixture.openElsewhere()
+            let pruned = try await fixture.openElsewhere()
+            try await pruned.forget([try #require(first.snapshotID)])
+            var options = PruneOptions()
+            options.maxUnused = .bytes(0)
+            options.grace = .none
+            let prune = try await Pruner(pruned, options: options, now: { .now }).run()
+            #expect(prune.movedBytes > 0 && prune.deleted.count > 0)
+            let summary = try await restore(fixture, second, from: before)
+            #expect(summary.problems.isEmpty, "\(summary.problems.map { "\($0.path): \($0.error)" })")
+            expect(source.nodes, below: fixture.folder + "/target")
+        }
+    }
+
     @Test("Verifying finds a changed byte, and names the file")
     func verify() async throws {
         try await PipelineFixture.with { fixture in

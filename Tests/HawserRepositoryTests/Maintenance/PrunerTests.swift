@@ -112,6 +112,29 @@ struct PrunerTests {
         }
     }
 
+    @Test("Who opened the repository before finds what was moved, and looks for what is lost only once")
+    func readsBeside() async throws {
+        try await TestRepository.with { fixture in
+            let ids = try await [fixture.backUp(first), fixture.backUp(second, at: 1_800_000_100)]
+            let before = try await fixture.open(cache: false)
+            try await fixture.open().forget([ids[0]])
+            #expect(try await prune(fixture).deleted.count > 0)
+            try await before.expect(second, in: ids[1])
+            try await fixture.memory.delete(fixture.keys(.dataPack))
+            let metered = MeteredStore(fixture.memory)
+            let repository = try await Repository.open(
+                at: TargetDataMover(store: metered),
+                password: .test,
+                cacheRoot: nil
+            )
+            let lists = metered.metrics[.list].requests
+            for file in second {
+                await expectCode(.notFound) { try await repository.content(of: file.path, in: ids[1]) }
+            }
+            #expect(metered.metrics[.list].requests - lists <= 2)
+        }
+    }
+
     @Test("A difference whose base is gone stops a prune, unless a later generation stands for it")
     func lostBase() async throws {
         try await TestRepository.with { fixture in
