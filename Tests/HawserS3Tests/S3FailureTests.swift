@@ -61,7 +61,9 @@ struct S3FailureTests {
             (501, "NotImplemented", .unsupported, "can't do", false),
             (405, "MethodNotAllowed", .unsupported, "can't do", false),
             (409, "ConditionalRequestConflict", .unavailable, "now", true),
+            (409, "OperationAborted", .unavailable, "now", true),
             (409, "", .unavailable, "now", true),
+            (409, "InvalidBucketState", .unavailable, "refuses", false),
             (429, "", .unavailable, "now", true),
             (500, "InternalError", .unavailable, "now", true),
             (503, "SlowDown", .unavailable, "now", true),
@@ -83,10 +85,13 @@ struct S3FailureTests {
 
     @Test("Retry-After is kept, within reason")
     func retryAfter() {
-        for (text, wanted) in [("5", .seconds(5)), ("0", .zero), ("999999", nil), ("-1", nil), ("soon", nil)]
-            as [(String, Duration?)]
-        {
-            let error = Self.failure(503, "SlowDown", headers: [("Retry-After", text)]).error(place: "", Self.context)
+        for (text, wanted) in [
+            ("5", .seconds(5)), ("0", .zero), ("999999", nil), ("-1", nil), ("soon", nil),
+            ("Mon, 12 Jan 1970 13:46:47 GMT", .seconds(7)), ("Mon, 12 Jan 1970 13:46:39 GMT", nil),
+            ("Tue, 13 Jan 1970 13:46:40 GMT", nil),
+        ] as [(String, Duration?)] {
+            let headers = Self.date + [("Retry-After", text)]
+            let error = Self.failure(503, "SlowDown", headers: headers).error(place: "", Self.context)
             #expect(error.retryAfter == wanted)
         }
     }

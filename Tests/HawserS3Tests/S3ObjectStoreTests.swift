@@ -114,14 +114,16 @@ struct S3ObjectStoreTests {
     @Test("An upload that is not confirmed as S3 does counts as failed")
     func unconfirmed() async throws {
         let page = Array("<html><body>Welcome</body></html>".utf8)
-        try await StubServer.run { _ in
-            .answer(200, ["content-type": "text/html"], body: page)
+        try await StubServer.run { request in
+            .answer(200, ["content-type": "text/html"], body: request.method == "HEAD" ? [] : page)
         } _: { server in
             try await withStore(server.endpoint) { store in
                 for error in [
                     try await hawserError { try await store.put(object) },
                     try await hawserError { _ = try await store.get(object.key, range: nil) },
+                    try await hawserError { _ = try await store.head(object.key) },
                     try await hawserError { _ = try await store.list(prefix: "", after: nil, limit: 10) },
+                    try await hawserError { try await store.delete([object.key]) },
                     try await hawserError { try await store.delete([object.key, .config(1)]) },
                 ] {
                     #expect(error.code == .unavailable)

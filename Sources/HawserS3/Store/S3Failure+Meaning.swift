@@ -30,6 +30,8 @@ extension S3Failure {
     var meaning: Meaning {
         // A gateway in front of a storage that is away answers in HTML as well.
         if isForeign { return status >= 500 || status == 429 ? .passing : .foreign }
+        // Of conflicts only races pass, and those have codes of their own; HEAD never has one.
+        if status == 409, !code.isEmpty { return Self.meanings[code] ?? .other }
         return Self.meanings[code] ?? meaningOfStatus
     }
 

@@ -63,7 +63,7 @@ public struct S3Failure: Error, Sendable, CustomStringConvertible {
         region = head["x-amz-bucket-region"] ?? body?.region
         endpoint = head["location"] ?? body?.endpoint
         date = head.date
-        retryAfter = head["retry-after"].flatMap(Self.duration)
+        retryAfter = head["retry-after"].flatMap { Self.pause($0, from: head.date) }
         self.isForeign = isForeign
     }
 
@@ -71,9 +71,14 @@ public struct S3Failure: Error, Sendable, CustomStringConvertible {
         displayText(Array(text.utf8.prefix(longestText)))
     }
 
-    // Nobody waits longer than an hour because a server says so.
-    private static func duration(_ seconds: String) -> Duration? {
-        Int(seconds).flatMap { (0...3600).contains($0) ? .seconds($0) : nil }
+    /// Seconds, or a date of the server's clock (RFC 9110, 10.2.3).
+    private static func pause(_ text: String, from date: Timestamp?) -> Duration? {
+        let end = Timestamp(httpText: text)
+        guard let seconds = Int64(text) ?? end.flatMap({ end in date.map { end.seconds - $0.seconds } }) else {
+            return nil
+        }
+        // Nobody waits longer than an hour because a server says so.
+        return (0...3600).contains(seconds) ? .seconds(seconds) : nil
     }
 
     public var description: String {

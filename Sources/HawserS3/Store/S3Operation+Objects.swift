@@ -57,7 +57,10 @@ struct HeadOperation: S3Operation {
         SigV4Request(method: "HEAD", host: location.host, path: location.path(key.path))
     }
 
-    func plan(_ head: S3AnswerHead) -> S3BodyPlan { .ignore }
+    func plan(_ head: S3AnswerHead) throws -> S3BodyPlan {
+        guard !head.isHTML else { throw foreign("The answer to the question for an object is a web page.") }
+        return .ignore
+    }
 
     func output(_ answer: S3Answer) throws -> ObjectInfo {
         guard let length = answer.head.contentLength else { throw unusable("The storage does not say how long it is.") }
@@ -151,7 +154,10 @@ struct DeleteOperation: S3Operation {
         SigV4Request(method: "DELETE", host: location.host, path: location.path(key.path))
     }
 
-    func plan(_ head: S3AnswerHead) -> S3BodyPlan { .ignore }
+    func plan(_ head: S3AnswerHead) throws -> S3BodyPlan {
+        guard !head.isHTML else { throw foreign("The answer to a deletion is a web page.") }
+        return .ignore
+    }
 
     func output(_ answer: S3Answer) {}
 }

@@ -131,7 +131,7 @@ struct PrunerTests {
             for file in second {
                 await expectCode(.notFound) { try await repository.content(of: file.path, in: ids[1]) }
             }
-            #expect(metered.metrics[.list].requests - lists <= 2)
+            #expect(metered.metrics[.list].requests - lists == 1)
         }
     }
 
