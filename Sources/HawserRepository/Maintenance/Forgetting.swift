@@ -5,23 +5,19 @@ import HawserTransfer
 extension Repository {
     /// The snapshots with the times by which they are retained.
     ///
-    /// Where a provider keeps receipts, the time of the receipt counts: an agent whose clock is wrong, or that lies, can't
-    /// push good snapshots out. Elsewhere it is the snapshot's own time, but not later than the storage received it.
+    /// A snapshot's own time, but not later than the storage received it: an agent whose clock is wrong, or that lies, can't
+    /// push good snapshots out.
     public func retentionCandidates(
         _ filter: SnapshotFilter = SnapshotFilter(),
         unreadable: ((ObjectKey, HawserError) -> Void)? = nil
     ) async throws -> [RetentionCandidate] {
-        var receipts: [ObjectName: Timestamp] = [:]
-        for try await info in target.list(.receipt) {
-            if let id = info.key.snapshot, let stored = info.stored { receipts[id] = stored }
-        }
         var arrivals: [ObjectName: Timestamp] = [:]
         for try await info in target.list(.snapshot) {
             if let id = info.key.name, let stored = info.stored { arrivals[id] = stored }
         }
         return try await snapshots(filter, unreadable: unreadable).map { stored in
-            let own = min(stored.snapshot.time, arrivals[stored.id] ?? stored.snapshot.time)
-            return RetentionCandidate(stored, time: receipts[stored.id] ?? own)
+            let own = stored.snapshot.time
+            return RetentionCandidate(stored, time: min(own, arrivals[stored.id] ?? own))
         }
     }
 
