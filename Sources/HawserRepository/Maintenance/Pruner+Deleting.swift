@@ -28,14 +28,18 @@ extension Pruner {
         }
     }
 
+    /// Packs that were marked long enough ago.
+    func due(_ state: State) -> [PackReference] {
+        state.marks.filter { isOlder($0.since, than: options.grace.deletionDelay) }.flatMap(\.packs)
+    }
+
     /// Deletes what was marked long enough ago and what no refs name now.
     func collect(_ state: inout State) async throws {
         try await delete(state.deadCheckpoints.sorted().map { .named(.checkpoint, $0) })
         state.summary.checkpointsDeleted = state.deadCheckpoints.count
         try await removeUselessRefs(&state)
-        let due = state.marks.filter { isOlder($0.since, than: options.grace.deletionDelay) }
         var doomed = PackBits(count: state.table.count)
-        for pack in due.flatMap(\.packs) {
+        for pack in due(state) {
             if let place = state.table.place(of: pack) { doomed[place] = true }
         }
         if doomed.isEmpty { return }

@@ -72,12 +72,10 @@ extension Pruner {
         }
         for place in plan.rewritten { state.summary.rewritten.add(state.table.packs[place]) }
         state.summary.movedBytes = plan.movedBytes
+        let due = Set(due(state).map(\.name))
         for place in facts.condemned.places {
             let pack = state.table.packs[place]
-            let isDue = state.marks.contains { mark in
-                isOlder(mark.since, than: options.grace.deletionDelay) && mark.packs.contains { $0.name == pack.name }
-            }
-            if isDue, !facts.named[place], !facts.unclear[place] {
+            if due.contains(pack.name), !facts.named[place], !facts.unclear[place] {
                 state.summary.deleted.add(pack)
             } else {
                 state.summary.waiting.add(pack)
