@@ -87,6 +87,7 @@ struct PruneTests {
         let dry = try await bench.hawser("forget", "--keep-last", "1", "--keep-yearly", "3", "--dry-run")
         dry.expect(0)
         #expect(dry.text.contains("last snapshot, yearly snapshot") && dry.text.contains("oldest yearly snapshot"))
+        #expect(dry.text.contains("no rule keeps it"))
         #expect(try await bench.snapshots().count == 3)
         let forget = try await bench.hawser("forget", "--keep-last", "1", "--json")
         forget.expect(0)

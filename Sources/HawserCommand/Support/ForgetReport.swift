@@ -32,7 +32,7 @@ enum ForgetReport {
                     displayText(snapshot.hostname),
                     snapshot.tags.map { displayText($0) }.joined(separator: ","),
                     snapshot.paths.map { displayText($0) }.joined(separator: " "),
-                    decision.reasons.map(\.description).joined(separator: ", "),
+                    isKept ? decision.reasons.map(\.description).joined(separator: ", ") : "no rule keeps it",
                 ])
             }
             for line in Columns.align(rows) { console.note(line) }
