@@ -61,13 +61,14 @@ public actor SourceDataMover {
         if repository.isReadOnly, !options.dryRun {
             throw HawserError(.unsupported, "A newer version has written this repository: this one can only read it.")
         }
-        // Garbage collection may mark a pack while the session runs; then its chunks are stored again, which the
-        // second pass does by itself because they count as unknown. A third mark in a row would be a broken collector.
+        // Garbage collection may mark a pack while the session runs, and delete it: then its chunks are stored again, which
+        // the second pass does by itself because they count as unknown. A third mark in a row would be a broken collector.
         for _ in 0..<3 {
             do {
                 return try await pass(source)
             } catch let condemnation as RepositoryWriter.Condemnation {
                 repository.index.condemn(condemnation.packs)
+                if source.isReadOnce { break }
             }
         }
         throw HawserError(
@@ -98,7 +99,7 @@ public actor SourceDataMover {
             )
         let previous = await PreviousEntries(checkpoint: checkpoint, parent: parent?.snapshot, in: repository)
         repository.index.condemn(session.condemned)
-        let writer = try RepositoryWriter(
+        var writer = try RepositoryWriter(
             repository,
             compression: options.compression,
             memory: options.memory,
@@ -124,13 +125,41 @@ public actor SourceDataMover {
         let isSame = parent.map { $0.snapshot.tree == root.id && $0.snapshot.treeHeight == root.height } ?? false
         if !options.dryRun, !(options.skipsIfUnchanged && isSame) {
             let snapshot = snapshot(source, root, summary, start: start, parent: parent)
-            summary.snapshotID = try await writer.commit(snapshot) { [repository] in
-                if let parent { try await repository.fullRefs(of: parent.id) } else { nil }
-            }
+            (summary.snapshotID, writer) = try await commit(snapshot, writer, parent)
         }
         try await writer.close()
         summary.duration = .now - clock
         return summary
+    }
+
+    /// Commits; what lies in packs that were marked meanwhile is stored anew before.
+    ///
+    /// - Returns: the snapshot's id, and the writer that is to be closed.
+    private func commit(
+        _ snapshot: Snapshot,
+        _ first: RepositoryWriter,
+        _ parent: StoredSnapshot?
+    ) async throws -> (ObjectName, RepositoryWriter) {
+        var writer = first
+        var moves = 2
+        while true {
+            do {
+                let id = try await writer.commit(snapshot) { [repository] in
+                    if let parent { try await repository.fullRefs(of: parent.id) } else { nil }
+                }
+                return (id, writer)
+            } catch let condemnation as RepositoryWriter.Condemnation where moves > 0 {
+                moves -= 1
+                // The first one's buffers are still there.
+                let next = try await writer.moved(
+                    from: condemnation,
+                    compression: options.compression,
+                    memory: options.memory / 2
+                )
+                try await writer.close()
+                writer = next
+            }
+        }
     }
 
     private func chunking(_ source: some BackupSource) -> ChunkerParameters {

@@ -14,6 +14,8 @@ public protocol BackupSource: Sendable {
     /// Whether a part of it is worth nothing, as of a dump: then content that can't be read is no problem among others but ends the
     /// backup, and no snapshot is made.
     var isAllOrNothing: Bool { get }
+    /// Whether it can't be walked a second time, which a prune that deletes packs of a running backup asks for.
+    var isReadOnce: Bool { get }
 
     /// Gives every entry in ascending order of `EntryPath`, from the virtual root over the ancestors of `paths` to everything below
     /// them; each path at most once, an entry's parent always before it. What can't be read is a problem, and the walk goes on.
@@ -85,6 +87,7 @@ extension BackupSource {
     public var contentForm: ContentForm { .files }
 
     public var isAllOrNothing: Bool { false }
+    public var isReadOnce: Bool { false }
 
     public func complete(_ entry: Entry) async throws -> Entry { entry }
 

@@ -45,6 +45,7 @@ public final class StreamSource: BackupSource {
 
     public var paths: [[UInt8]] { [path.absoluteBytes] }
     public var isAllOrNothing: Bool { true }
+    public var isReadOnce: Bool { true }
 
     public func walk(_ visit: (SourceItem) async throws -> Void) async throws {
         for ancestor in entries.ancestors(of: path) { try await visit(.entry(ancestor)) }

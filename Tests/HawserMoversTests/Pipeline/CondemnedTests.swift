@@ -76,6 +76,34 @@ struct CondemnedTests {
         }
     }
 
+    @Test("Marked and still there: a stream, which can't be read again, is committed all the same")
+    func stream() async throws {
+        try await PipelineFixture.with { fixture in
+            let gate = Gate()
+            fixture.store.add(Fault(.holdAnswer(gate), on: .put, keys: .kind(.refs)))
+            let bytes = Corpus.incompressible(3 << 20, seed: 5)
+            let (chunks, input) = AsyncStream<[UInt8]>.makeStream()
+            input.yield(bytes)
+            input.finish()
+            let job = Task { try await fixture.backUp(StreamSource(chunks: chunks)) }
+            try await gate.waitForArrivals(1)
+            let packs = try await fixture.keys(.dataPack) + fixture.keys(.metadataPack)
+            try await fixture.condemn(packs)
+            gate.open()
+            let summary = try await job.value
+            try await fixture.memory.delete(packs)
+            let repository = try await fixture.openElsewhere()
+            let snapshot = try await repository.snapshot(#require(summary.snapshotID))
+            let entry = try #require(await repository.entry(at: StreamSource.defaultPath, of: snapshot.root))
+            let reader = BlobReader(repository)
+            var found: [UInt8] = []
+            try await repository.forEachExtent(of: entry.content, reader: reader) { extent in
+                if case .data(let id, _) = extent { found += try await reader.read(id, type: .data) }
+            }
+            #expect(found == bytes)
+        }
+    }
+
     @Test("Marked at each commit: an end after three attempts, and no snapshot")
     func again() async throws {
         try await PipelineFixture.with { fixture in
