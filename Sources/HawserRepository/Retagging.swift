@@ -55,7 +55,7 @@ extension Repository {
         var packs: [ObjectName: PackReference] = [:]
         var isEmpty = true
         for try await info in target.list(prefix: ObjectKind.refs.prefix + snapshot.hex + "/") {
-            for pack in try await resolvedRefs(info.key) { packs[pack.name] = pack }
+            for pack in try await resolvedRefs(info.key).packs { packs[pack.name] = pack }
             isEmpty = false
         }
         if isEmpty {
@@ -69,14 +69,15 @@ extension Repository {
     }
 
     /// The packs of one refs object, with those of its base.
-    func resolvedRefs(_ key: ObjectKey) async throws -> [PackReference] {
+    func resolvedRefs(_ key: ObjectKey) async throws -> (generation: UInt32, packs: [PackReference]) {
         do {
             let refs = try Refs(decoding: await target.fetchVerified(key))
             guard refs.snapshot == key.snapshot else {
                 throw HawserError(.damaged, "The refs object is another snapshot's.")
             }
-            guard let base = refs.base else { return try refs.resolve() }
-            return try refs.resolve(base: Refs(decoding: await target.fetchVerified(base.key)))
+            guard let base = refs.base else { return (refs.generation, try refs.resolve()) }
+            let full = try Refs(decoding: await target.fetchVerified(base.key))
+            return (refs.generation, try refs.resolve(base: full))
         } catch var error as HawserError {
             if error.code == .notFound { error.code = .damaged }
             error.place = error.place ?? key.path

@@ -252,6 +252,14 @@ struct CheckTests {
             let little = try await fixture.check()
             #expect(little.findings.map(\.key) == ["refs/\(ids[0].hex)/"])
             #expect(little.errorCount == 1)
+
+            // Of several generations the highest counts, whatever the others name.
+            let full = try Refs(decoding: bytes).resolve()
+            for (generation, packs, errors) in [(2, full, 0), (3, Array(full.dropLast()), 1)] as [(UInt32, _, _)] {
+                let refs = try Refs(snapshot: ids[0], generation: generation, packs: packs).sealed()
+                _ = try await fixture.target.store(refs)
+                #expect(try await fixture.check().errorCount == errors)
+            }
         }
     }
 

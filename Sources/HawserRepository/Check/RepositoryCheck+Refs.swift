@@ -3,7 +3,8 @@ import HawserStorage
 import HawserTransfer
 
 extension RepositoryCheck {
-    /// Every snapshot needs refs that name all its packs: what they don't name can be deleted at any time.
+    /// Every snapshot needs refs that name all its packs: what they don't name can be deleted at any time. As for a prune,
+    /// those of the highest generation count.
     func checkRefs(
         _ snapshots: [StoredSnapshot],
         _ graph: CheckGraph,
@@ -30,16 +31,19 @@ extension RepositoryCheck {
         let repository = repository
         for stored in snapshots {
             var named: Set<PackReference> = []
-            var isReadable = false
+            var newest: UInt32?
             for key in keys[stored.id] ?? [] {
                 do {
-                    named.formUnion(try await repository.resolvedRefs(key))
-                    isReadable = true
+                    let refs = try await repository.resolvedRefs(key)
+                    if refs.generation < newest ?? 0 { continue }
+                    if refs.generation > newest ?? 0 { named = [] }
+                    newest = refs.generation
+                    named.formUnion(refs.packs)
                 } catch let error as HawserError {
                     try log.addUnlessGone(key, error, remedy: .repairSnapshots)
                 }
             }
-            guard isReadable else {
+            guard newest != nil else {
                 // Forgotten since the check began.
                 if try await repository.target.head(.named(.snapshot, stored.id)) == nil { continue }
                 let error = HawserError(
