@@ -76,8 +76,13 @@ public struct RepositoryLocation: Hashable, Sendable, CustomStringConvertible {
     /// How it is best used.
     public var access: StorageAccess {
         switch place {
-        case .folder: .local
-        case .s3, .provider: .remote
+        case .folder: return .local
+        case .provider: return .remote
+        case .s3(_, let settings):
+            var access = StorageAccess.remote
+            access.parallelUploads = settings.connections ?? access.parallelUploads
+            access.parallelFetches = settings.connections ?? access.parallelFetches
+            return access
         }
     }
 

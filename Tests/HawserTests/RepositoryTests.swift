@@ -132,6 +132,15 @@ struct RepositoryTests {
         #expect(error?.code == .unsupported && error?.place == location)
     }
 
+    @Test("More connections to S3 storage are used by as many uploads and fetches")
+    func connections() throws {
+        var settings = S3Settings()
+        #expect(try RepositoryLocation(parsing: "s3:https://host/bucket", s3: settings).access == .remote)
+        settings.connections = 40
+        let access = try RepositoryLocation(parsing: "s3:https://host/bucket", s3: settings).access
+        #expect(access.parallelUploads == 40 && access.parallelFetches == 40 && access.keepsObjects)
+    }
+
     @Test("No folder, no repository in it, and a wrong password are three errors")
     func opening() async throws {
         try await withFolder { folder in

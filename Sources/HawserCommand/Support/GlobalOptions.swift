@@ -74,7 +74,7 @@ struct RepositoryOptions: ParsableArguments {
 
     var memoryBytes: Int {
         if let memory { return memory.bytes }
-        return (try? location())?.access == .remote ? Self.standardMemoryRemote : Self.standardMemory
+        return (try? location())?.access.keepsObjects == true ? Self.standardMemoryRemote : Self.standardMemory
     }
 
     func validate() throws {
