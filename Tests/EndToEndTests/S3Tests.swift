@@ -84,6 +84,31 @@ struct S3Tests {
         }
     }
 
+    @Test(
+        "What a storage says is told in words that help, with its code",
+        arguments: [
+            (.html(), "unavailable", 1, "a proxy or a portal"),
+            (.error(403, "AccessDenied"), "access_denied", 14, "its rights on the bucket «hawser»"),
+            (.error(403, "RequestTimeTooSkewed"), "access_denied", 14, "Set this machine's clock"),
+            (.error(404, "NoSuchBucket"), "no_repository", 10, "There is no bucket «hawser»"),
+        ] as [(ScriptedAnswer, String, Int32, String)]
+    )
+    func messages(_ answer: ScriptedAnswer, _ reason: String, _ code: Int32, _ words: String) async throws {
+        try await withS3TestServer { server in
+            let bench = try Workbench()
+            let variables = Self.variables(server)
+            try await expect(0, bench, variables, "init")
+            server.add(ServerFault(.answer(answer), occurrence: .every))
+            for command in [["snapshots"], ["backup", bench.source]] {
+                let result = try await bench.start(command + ["--json"], changing: variables).result()
+                result.expect(code)
+                let error = result.message("exit_error")
+                #expect(error?["reason"] as? String == reason, "\(result)")
+                #expect((error?["message"] as? String)?.contains(words) == true, "\(result)")
+            }
+        }
+    }
+
     @Test("13 when the quota is used up, and what was there stays restorable")
     func quota() async throws {
         var configuration = S3TestServer.Configuration()
