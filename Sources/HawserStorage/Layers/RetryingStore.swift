@@ -101,7 +101,9 @@ public final class RetryingStore: ObjectStore {
                 let elapsed = stopwatch.elapsed() - start
                 guard var cause = error as? HawserError else { throw error }
                 let successes = successes.load(ordering: .relaxed)
-                let storage: StorageReach = successes == 0 ? .unknown : successes == known ? .away : .present
+                // A damaged object tells nothing of the storage, and waiting mends it seldom.
+                let storage: StorageReach =
+                    successes == 0 || cause.code == .damaged ? .unknown : successes == known ? .away : .present
                 known = successes
                 guard let pause = state.pause(after: error, elapsed: elapsed, random: random(), storage: storage) else {
                     // What can't be read so often is this object's own fault, and no reason to give up all others.
