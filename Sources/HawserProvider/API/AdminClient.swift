@@ -28,6 +28,8 @@ public struct AdminClient: AdminTransport {
 
     // A command that lists a storage takes its time.
     private static let timeout = TimeAmount.minutes(30)
+    // A list of all folders, deletions or sessions of a very large provider; one has less than 1 KiB.
+    private static let largestAnswer = 1 << 30
 
     /// - Throws: the server's own error; `noServer` when none answers there.
     public func perform(_ operation: String, _ body: Data) async throws -> Data {
@@ -40,7 +42,7 @@ public struct AdminClient: AdminTransport {
         message.body = .bytes(ByteBuffer(bytes: body))
         do {
             let response = try await client.execute(message, timeout: Self.timeout)
-            let answer = try await response.body.collect(upTo: AdminListener.largestRequest * 4)
+            let answer = try await response.body.collect(upTo: Self.largestAnswer)
             guard response.status == .ok else {
                 throw try RequestReader.decode(ControlProblem.self, answer).error
             }

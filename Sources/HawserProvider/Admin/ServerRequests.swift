@@ -1,4 +1,4 @@
-import HawserControl
+public import HawserControl
 import HawserFormat
 
 /// With what it joins with: a gateway server has to, a relay when it is to learn its routes.
@@ -154,26 +154,42 @@ public struct ClockApprove: AdminRequest {
     }
 }
 
+/// A deletion with names instead of ids, and without the keys: of a spree they would be many.
+public struct DeletionView: Codable, Sendable, Hashable {
+    public var id: ControlID
+    public var tenant: String
+    public var subtenant: String?
+    public var repository: String
+    /// How many are to be deleted.
+    public var objects: Int
+    public var requested: Moment
+    /// Insider protection.
+    public var notBefore: Moment
+    public var state: DeletionRecord.State
+}
+
 public struct DeletionList: AdminRequest {
     public static let operation = "deletion.list"
 
     public init() {}
 
-    public func run(_ service: AdminService) async throws -> [DeletionRecord] {
+    public func run(_ service: AdminService) async throws -> [DeletionView] {
         try await service.database.keptDeletions()
     }
 }
 
 public struct DeletionApprove: AdminRequest {
     public static let operation = "deletion.approve"
-    public var deletion: String
+    public var deletions: [String]
 
-    public init(deletion: String) {
-        self.deletion = deletion
+    public init(deletions: [String]) {
+        self.deletions = deletions
     }
 
     public func run(_ service: AdminService) async throws -> AdminDone {
-        try await service.database.approveDeletion(service.id(deletion, what: "deletion request"), actor: service.actor)
+        for id in try deletions.map({ try service.id($0, what: "deletion request") }) {
+            try await service.database.approveDeletion(id, actor: service.actor)
+        }
         return AdminDone()
     }
 }

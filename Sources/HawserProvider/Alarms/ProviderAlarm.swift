@@ -46,15 +46,26 @@ extension ConfigurationDatabase {
             let text = "Somebody who may not use it any more has its key: make a new one, then `storage rotate-key`."
             alarms.append(ProviderAlarm(code: "rotate_key", subject: storage.name, message: text))
         }
-        for deletion in try await heldDeletions() {
-            let text = "\(deletion.keys.count) objects are to be deleted: `deletion approve \(deletion.id)`."
-            alarms.append(ProviderAlarm(code: "deletion_held", subject: deletion.folder.text, message: text))
+        // A spree is many requests.
+        let byFolder = Dictionary(grouping: try await heldDeletions()) {
+            Self.subject($0.tenant, $0.subtenant, $0.repository)
+        }
+        for (subject, held) in byFolder.sorted(by: { $0.key < $1.key }) {
+            let objects = held.reduce(0) { $0 + $1.objects }
+            let text =
+                "\(objects) objects are to be deleted, in \(held.count) requests: `deletion list`, `deletion approve`, "
+                + "`deletion reject`."
+            alarms.append(ProviderAlarm(code: "deletion_held", subject: subject, message: text))
         }
         return alarms
     }
 
+    private static func subject(_ tenant: String, _ subtenant: String?, _ repository: String) -> String {
+        [tenant, subtenant].compactMap { $0 }.joined(separator: "/") + " in \(repository)"
+    }
+
     private static func quota(_ view: QuotaView) -> [ProviderAlarm] {
-        let subject = [view.tenant, view.subtenant].compactMap { $0 }.joined(separator: "/") + " in \(view.repository)"
+        let subject = subject(view.tenant, view.subtenant, view.repository)
         let used = view.folder.used
         guard let limit = view.folder.limit else { return [] }
         if view.folder.isOver {

@@ -68,7 +68,8 @@ extension ConfigurationDatabase {
                 "deletion",
                 [
                     "id": id.text, "folder": folder.id.text, "session": target.session.text,
-                    "keys": try jsonText(keys), "pending": pending, "requested": transaction.now.milliseconds,
+                    "keys": try jsonText(keys), "count": keys.count, "pending": pending,
+                    "requested": transaction.now.milliseconds,
                     "notBefore": (transaction.now + .seconds(days * 86_400)).milliseconds,
                     "state": DeletionRecord.State.waiting.rawValue,
                 ]
@@ -82,12 +83,7 @@ extension ConfigurationDatabase {
 
     /// What looks like a spree waits until the provider has looked at it.
     public func holdDeletion(_ id: ControlID) async throws {
-        try await write { transaction in
-            let deletion = try transaction.db.one("deletion", id: id, what: "deletion").map(DeletionRecord.init)
-            guard deletion.state == .waiting else { return }
-            try transaction.db.update("deletion", id: id, ["state": DeletionRecord.State.held.rawValue])
-            try transaction.audit("deletion.hold", id.text)
-        }
+        try await write { try $0.hold([id]) }
     }
 
     /// Those to be carried out now. After a restore of the database, old ones wait for the provider's approval.
@@ -124,23 +120,6 @@ extension ConfigurationDatabase {
             try db.row(
                 "SELECT * FROM deletion WHERE id = ? AND state = 'waiting' AND NOT \(Self.hasTickets)",
                 [id.text]
-            ).map(DeletionRecord.init)
-        }
-    }
-
-    public func heldDeletions() async throws -> [DeletionRecord] {
-        try await read {
-            try $0.rows("SELECT * FROM deletion WHERE state = 'held' ORDER BY requested").map(DeletionRecord.init)
-        }
-    }
-
-    /// What insider protection keeps, and what is held.
-    public func keptDeletions() async throws -> [DeletionRecord] {
-        let now = clock.steady.milliseconds
-        return try await read {
-            try $0.rows(
-                "SELECT * FROM deletion WHERE state = 'held' OR (state = 'waiting' AND notBefore > ?) ORDER BY requested",
-                [now]
             ).map(DeletionRecord.init)
         }
     }
@@ -265,52 +244,87 @@ extension ConfigurationDatabase {
         }
     }
 
-    /// Holds what looks like a spree: of a folder with insider protection, within a day, more than `most` objects and
-    /// more than a share of all.
+    /// Holds what looks like a spree: within a day, more than `most` objects of a folder and more than a share of all. What
+    /// is being carried out already goes on.
     ///
-    /// - Parameter percent: the share.
+    /// - Parameters:
+    ///   - folder: `nil`: looks at all.
+    ///   - percent: the share; with 100 nothing is held.
     /// - Returns: those that are held from now on.
-    func holdSprees(percent: Int, most: Int) async throws -> [DeletionRecord] {
+    func holdSprees(in folder: ControlID? = nil, percent: Int, most: Int) async throws -> [DeletionView] {
+        guard percent < 100 else { return [] }
+        let now = clock.steady
+        let found = try await read { try Set($0.sprees(in: folder, percent: percent, most: most, now: now)) }
+        guard !found.isEmpty else { return [] }
+        try await write { try $0.hold(found) }
+        return try await heldDeletions().filter { found.contains($0.id) }
+    }
+}
+
+extension Database {
+    /// From the index alone: the keys would be megabytes.
+    fileprivate func sprees(in folder: ControlID?, percent: Int, most: Int, now: Moment) throws -> [ControlID] {
         let day: Int64 = 86_400_000
-        let now = clock.steady.milliseconds
-        let found = try await read { db in
-            let rows = try db.rows(
-                """
-                SELECT deletion.id, deletion.folder, deletion.requested, deletion.notBefore, deletion.state,
-                    json_array_length(deletion.keys) AS count, folder.objects
-                FROM deletion JOIN folder ON folder.id = deletion.folder
-                WHERE deletion.state IN ('waiting', 'held') AND deletion.notBefore > deletion.requested
-                    AND NOT deletion.isApproved
-                ORDER BY deletion.folder, deletion.requested
-                """
-            )
-            var spree: [ControlID] = []
-            var (first, sum) = (0, 0)
-            for (index, row) in rows.enumerated() {
-                while first < index,
-                    rows[first]["folder"] as String != row["folder"] as String
-                        || (row["requested"] as Int64) - (rows[first]["requested"] as Int64) >= day
-                {
-                    sum -= rows[first]["count"] as Int
-                    first += 1
-                }
-                sum += row["count"] as Int
-                guard sum > most else { continue }
-                if let objects = row["objects"] as Int? {
-                    guard Double(sum) * 100 > Double(objects) * Double(percent) else { continue }
-                } else if (row["notBefore"] as Int64) > now {
-                    // Nobody knows yet how many there are; the next listing tells.
-                    continue
-                }
-                for row in rows[first...index] where row["state"] as String == "waiting" {
-                    spree.append(try row.id("id"))
-                }
+        let those = folder == nil ? "IN (SELECT folder FROM deletion WHERE state = 'waiting')" : "= ?"
+        let rows = try rows(
+            """
+            SELECT deletion.id, deletion.folder, deletion.requested, deletion.notBefore, deletion.count, folder.objects,
+                deletion.state = 'waiting' AND deletion.measured IS NULL AS canWait
+            FROM deletion JOIN folder ON folder.id = deletion.folder
+            WHERE NOT deletion.isApproved AND deletion.folder \(those) ORDER BY deletion.folder, deletion.requested
+            """,
+            folder.map { [$0.text] } ?? []
+        )
+        var spree: [ControlID] = []
+        var unlisted: [String: Int] = [:]
+        var (first, taken, sum) = (0, 0, 0)
+        for (index, row) in rows.enumerated() {
+            let folder: String = row["folder"]
+            while first < index,
+                rows[first]["folder"] as String != folder
+                    || (row["requested"] as Int64) - (rows[first]["requested"] as Int64) >= day
+            {
+                sum -= rows[first]["count"] as Int
+                first += 1
             }
-            return Set(spree)
+            sum += row["count"] as Int
+            guard sum > most else { continue }
+            if let objects = row["objects"] as Int? {
+                func isSpree(of all: Int) -> Bool { Double(sum) * 100 > Double(all) * Double(percent) }
+                guard isSpree(of: objects) else { continue }
+                let others = try unlisted[folder] ?? unlistedObjects(folder)
+                unlisted[folder] = others
+                guard isSpree(of: objects + others) else { continue }
+            } else if (row["notBefore"] as Int64) > now.milliseconds {
+                // Nobody knows yet how many there are; the next listing tells.
+                continue
+            }
+            for row in rows[max(first, taken)...index] where row["canWait"] { spree.append(try row.id("id")) }
+            taken = index + 1
         }
-        for id in found { try await holdDeletion(id) }
-        return try await read { db in
-            try found.map { try db.one("deletion", id: $0, what: "deletion").map(DeletionRecord.init) }
+        return spree
+    }
+
+    /// That sessions have told of and no listing has counted.
+    private func unlistedObjects(_ folder: String) throws -> Int {
+        try row(
+            """
+            SELECT COUNT(*) AS count FROM reservation JOIN folder ON folder.id = reservation.folder
+            WHERE reservation.folder = ? AND state = 'committed' AND (listed = 0 OR isListing)
+            """,
+            [folder]
+        )?["count"] ?? 0
+    }
+}
+
+extension Transaction {
+    fileprivate func hold(_ deletions: some Sequence<ControlID>) throws {
+        for id in deletions {
+            try db.run(
+                "UPDATE deletion SET state = 'held' WHERE id = ? AND state = 'waiting' AND measured IS NULL",
+                [id.text]
+            )
+            if db.changesCount > 0 { try audit("deletion.hold", id.text) }
         }
     }
 }

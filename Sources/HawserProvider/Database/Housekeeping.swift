@@ -6,8 +6,8 @@ import Synchronization
 extension ConfigurationDatabase {
     /// How long what a session did object by object is kept after its end: for reconciling sessions that ran beside it.
     static let workIsKept = Duration.seconds(2 * 86_400)
-    /// Deletions that are done, so that one that is told twice is known.
-    static let deletionsAreKept = Duration.seconds(3600)
+    /// Deletions that are done, so that one that is told twice is known, and so is how much went within a day.
+    static let deletionsAreKept = Duration.seconds(86_400)
     /// Ended sessions are shown for so long.
     static let sessionsAreKept = Duration.seconds(90 * 86_400)
 

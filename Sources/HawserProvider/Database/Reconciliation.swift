@@ -190,6 +190,8 @@ extension ConfigurationDatabase {
                     "isListing": false, "added": 0, "addedUnproven": 0, "objects": report.objects,
                 ]
             )
+            // They are none of these objects: what is asked for next is compared with what is left.
+            try db.run("UPDATE deletion SET count = 0 WHERE folder = ? AND state = 'done'", [folder.text])
             try transaction.openAfterRecovery(folder, start, epoch, ticketLife)
             report.isOver = try db.refreshOver(folder)
             if report.difference != 0 {

@@ -22,6 +22,9 @@ enum Schema {
         migrator.registerMigration("removed subtenants") { db in
             try db.execute(sql: removedSubtenants)
         }
+        migrator.registerMigration("deletionCount") { db in
+            try db.execute(sql: deletionCount)
+        }
         return migrator
     }
 
@@ -227,5 +230,13 @@ enum Schema {
         -- As deleteAfter, by the steady clock.
         ALTER TABLE tenant ADD COLUMN keptUntil INTEGER;
         ALTER TABLE tenant ADD COLUMN isDeleting INTEGER NOT NULL DEFAULT 0;
+        """
+
+    private static let deletionCount = """
+        -- Objects that were asked for, until they are gone and a listing has seen that; so that nobody has to read the keys.
+        ALTER TABLE deletion ADD COLUMN count INTEGER NOT NULL DEFAULT 0;
+        UPDATE deletion SET count = json_array_length(keys);
+        CREATE INDEX deletionCount ON deletion
+            (folder, requested, state, notBefore, isApproved, measured, count, id);
         """
 }

@@ -93,6 +93,46 @@ extension ConfigurationDatabase {
             }
         }
     }
+
+    func heldDeletions() async throws -> [DeletionView] { try await deletions("deletion.state = 'held'") }
+
+    /// What insider protection keeps, and what is held.
+    func keptDeletions() async throws -> [DeletionView] {
+        try await deletions(
+            "deletion.state = 'held' OR (deletion.state = 'waiting' AND deletion.notBefore > ?)",
+            [clock.steady.milliseconds]
+        )
+    }
+
+    private func deletions(
+        _ condition: String,
+        _ arguments: StatementArguments = []
+    ) async throws -> [DeletionView] {
+        try await read { db in
+            try db.rows(
+                """
+                SELECT deletion.id, deletion.count, deletion.requested, deletion.notBefore, deletion.state,
+                    tenant.name AS tenantName, subtenant.name AS subtenantName, repository.name AS repositoryName
+                FROM deletion JOIN folder ON folder.id = deletion.folder
+                JOIN tenant ON tenant.id = folder.tenant JOIN repository ON repository.id = folder.repository
+                LEFT JOIN subtenant ON subtenant.id = folder.subtenant
+                WHERE \(condition) ORDER BY deletion.requested
+                """,
+                arguments
+            ).map { row in
+                DeletionView(
+                    id: try row.id("id"),
+                    tenant: row["tenantName"],
+                    subtenant: row["subtenantName"],
+                    repository: row["repositoryName"],
+                    objects: row["count"],
+                    requested: Moment(milliseconds: row["requested"]),
+                    notBefore: Moment(milliseconds: row["notBefore"]),
+                    state: try row.choice("state")
+                )
+            }
+        }
+    }
 }
 
 /// Whose a folder is, or was.

@@ -9,12 +9,7 @@ extension StorageWork {
     /// Carries out what may be deleted now. What looks like a spree is held for the provider.
     func runDueDeletions() async {
         await guarded("deletions") {
-            for held in try await database.holdSprees(percent: settings.spreePercent, most: settings.spreeObjects) {
-                logger.warning(
-                    "A tenant wants to delete much at once; the deletion is held until it is approved",
-                    metadata: ["deletion": "\(held.id)", "folder": "\(held.folder)", "objects": "\(held.keys.count)"]
-                )
-            }
+            try await holdSprees()
             guard try await !database.dueDeletions(limit: 1).isEmpty else { return }
             let places = try await places()
             var done: Set<ControlID> = []
@@ -39,6 +34,19 @@ extension StorageWork {
                     if let failure { throw failure }
                 }
             }
+        }
+    }
+
+    private func holdSprees(in folder: ControlID? = nil) async throws {
+        let (percent, most) = (settings.spreePercent, settings.spreeObjects)
+        for held in try await database.holdSprees(in: folder, percent: percent, most: most) {
+            logger.warning(
+                "A tenant wants to delete much at once; the deletion is held until it is approved",
+                metadata: [
+                    "deletion": "\(held.id)", "tenant": "\(held.tenant)", "repository": "\(held.repository)",
+                    "objects": "\(held.objects)",
+                ]
+            )
         }
     }
 
@@ -75,6 +83,8 @@ extension StorageWork {
     ///
     /// - Returns: `false` when another deletion in the folder has to end first, or the provider has to approve.
     private func carryOut(_ deletion: DeletionRecord, _ place: Place) async throws -> Bool {
+        // With what was asked for, and done, while this waited.
+        try await holdSprees(in: deletion.folder)
         // While this waited, others may have done it, and what the keys name now may be new.
         guard let current = try await database.waitingDeletion(deletion.id) else { return false }
         // Checked when it was asked for; the database could have been changed by others.

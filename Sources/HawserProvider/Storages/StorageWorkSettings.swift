@@ -1,7 +1,6 @@
 /// How the provider's server works on its storages.
 public struct StorageWorkSettings: Sendable, Hashable {
-    /// In a repository with insider protection a tenant that deletes more than this share of a folder's objects within a
-    /// day, per cent, …
+    /// A tenant that has more than this share of a folder's objects deleted within a day, per cent, … 100: never.
     public var spreePercent = 50
     /// … and more than so many, waits for the provider's word.
     public var spreeObjects = 1_000

@@ -25,10 +25,10 @@ struct DeletionListCommand: AsyncParsableCommand {
         try Output.show(
             deletions,
             options,
-            ["ID", "FOLDER", "OBJECTS", "REQUESTED", "STATE"],
+            ["ID", "TENANT", "SUBTENANT", "REPOSITORY", "OBJECTS", "REQUESTED", "STATE"],
             deletions.map {
                 [
-                    $0.id.text, $0.folder.text, String($0.keys.count), $0.requested.text,
+                    $0.id.text, $0.tenant, $0.subtenant ?? "-", $0.repository, String($0.objects), $0.requested.text,
                     $0.state == .held ? "held" : "until \($0.notBefore.text)",
                 ]
             }
@@ -39,16 +39,16 @@ struct DeletionListCommand: AsyncParsableCommand {
 struct DeletionApproveCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "approve",
-        abstract: "Carry a held deletion out.",
+        abstract: "Carry held deletions out.",
         discussion: "Example: hawser-provider deletion approve 0123456789abcdef0123456789abcdef"
     )
 
-    @Argument(help: "The deletion's id.") var deletion: String
+    @Argument(help: "The deletions' ids.") var deletions: [String]
     @OptionGroup var options: ProviderOptions
 
     func run() async throws {
-        let answer = try await options.perform(DeletionApprove(deletion: deletion))
-        try Output.show(answer, options, "Approved deletion \(deletion).")
+        let answer = try await options.perform(DeletionApprove(deletions: deletions))
+        try Output.show(answer, options, "Approved: \(deletions.joined(separator: ", ")).")
     }
 }
 

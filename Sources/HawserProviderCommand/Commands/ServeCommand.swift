@@ -205,7 +205,7 @@ struct CertificateOptions: ParsableArguments {
 struct StorageWorkOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
-            "With insider protection, a tenant that deletes more of a folder within a day waits; per cent. "
+            "A tenant that deletes more of a folder within a day waits for your word; per cent, 100: never. "
                 + "[HAWSER_PROVIDER_SPREE_PERCENT]",
             valueName: "n"
         )

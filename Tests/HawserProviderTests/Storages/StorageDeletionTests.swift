@@ -160,7 +160,8 @@ import Testing
             let second = try await tenant.database.requestDeletion(session, keys: [objects[3].key])
             await work.runDueDeletions()
             let held = try await tenant.database.heldDeletions()
-            #expect(held.count == 2)
+            #expect(held.map(\.objects).sorted() == [1, 3])
+            #expect(held.allSatisfy { $0.tenant == "tenant" && $0.repository == "main" })
             stored.provider.advance(.seconds(86_400))
             await work.runDueDeletions()
             #expect(try await stored.keys(tenant).count == 6)
@@ -168,6 +169,73 @@ import Testing
             await work.runDueDeletions()
             #expect(try await stored.keys(tenant).count == 5)
             #expect(try await tenant.database.heldDeletions().count == 1)
+        }
+    }
+
+    /// Without insider protection all is gone at once, up to the request that makes it a spree.
+    @Test func aSpreeIsStoppedWithoutInsiderProtectionToo() async throws {
+        try await StoredTenants.with { stored in
+            let tenant = try await stored.tenant()
+            let objects = (0..<8).map { _ in object(10) }
+            try await stored.store(objects, tenant)
+            let session = try await tenant.session(.prune)
+            _ = try await tenant.database.commit(session, objects)
+            let work = stored.work { $0.spreeObjects = 3 }
+            _ = try await work.reconcileNow(tenant.folder)
+            func delete(_ objects: some Collection<ObjectRecord>) async throws -> (deletion: DeletionRecord, gone: Int)
+            {
+                let deletion = try await tenant.database.requestDeletion(session, keys: objects.map(\.key))
+                return (deletion, await work.deleteNow(deletion))
+            }
+            #expect(try await delete(objects[..<3]).gone == 3)
+            #expect(try await delete(objects[3..<4]).gone == 1)
+            let spree = try await delete(objects[4..<6])
+            #expect(spree.gone == 0)
+            #expect(try await tenant.database.heldDeletions().map(\.id) == [spree.deletion.id])
+            let admin = AdminService(tenant.database, folder: stored.provider.folder)
+            let alarms = try await admin.perform(AlarmList()).filter { $0.code == "deletion_held" }
+            #expect(alarms.map(\.subject) == ["tenant in main"])
+            #expect(alarms.first?.message.hasPrefix("2 objects") == true)
+            #expect(try await admin.perform(DeletionList()).map(\.objects) == [2])
+            // A listing has counted what is left: what was before it is over.
+            await work.runDueDeletions()
+            #expect(try await work.reconcileNow(tenant.folder).objects == 4)
+            try await tenant.database.rejectDeletion(spree.deletion.id)
+            #expect(try await delete(objects[4..<5]).gone == 1)
+            #expect(try await stored.keys(tenant).count == 3)
+            let second = try await delete(objects[5...])
+            #expect(second.gone == 0)
+            _ = try await admin.perform(DeletionApprove(deletions: [second.deletion.id.text]))
+            await work.runDueDeletions()
+            #expect(try await stored.keys(tenant).isEmpty)
+        }
+    }
+
+    /// What was stored since the last listing counts among what there is.
+    @Test func aNewFolderCanBePruned() async throws {
+        try await StoredTenants.with { stored in
+            let tenant = try await stored.tenant()
+            let work = stored.work { $0.spreeObjects = 3 }
+            #expect(try await work.reconcileNow(tenant.folder).objects == 0)
+            let objects = (0..<12).map { _ in object(10) }
+            try await stored.store(objects, tenant)
+            let session = try await tenant.session(.prune)
+            _ = try await tenant.database.commit(session, objects)
+            let deletion = try await tenant.database.requestDeletion(session, keys: objects[..<5].map(\.key))
+            #expect(await work.deleteNow(deletion) == 5)
+            #expect(try await tenant.database.heldDeletions().isEmpty)
+        }
+    }
+
+    @Test func aSpreeIsAllowedWhereTheProviderSaysSo() async throws {
+        try await StoredTenants.with { stored in
+            let tenant = try await stored.tenant()
+            let objects = (0..<4).map { _ in object(10) }
+            try await stored.store(objects, tenant)
+            let session = try await tenant.session(.prune)
+            let work = stored.work { ($0.spreeObjects, $0.spreePercent) = (0, 100) }
+            let deletion = try await tenant.database.requestDeletion(session, keys: objects.map(\.key))
+            #expect(await work.deleteNow(deletion) == 4)
         }
     }
 
