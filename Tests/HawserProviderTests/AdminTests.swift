@@ -201,6 +201,31 @@ import Testing
         }
     }
 
+    /// A few bytes are always left, which no backup can use.
+    @Test func aQuotaIsUsedUpWhenNothingFits() async throws {
+        try await TestProvider.with { provider in
+            let admin = AdminService(provider.database, folder: provider.folder)
+            let tenant = try await provider.tenant(in: provider.repository(), limit: 1000)
+            func levels() async throws -> [Int?] { try await admin.perform(AlarmList()).map(\.level) }
+            let (database, session) = (provider.database, try await tenant.session())
+            _ = try await database.commit(session, [object(850)])
+            // Ahead of need: less would fit.
+            await expectError(.quotaExceeded) { try await database.lease(session, bytes: 100 << 20) }
+            #expect(try await levels() == [80])
+            await expectError(.quotaExceeded) { try await database.lease(session, bytes: 200) }
+            #expect(try await levels() == [100])
+            try await database.freed(100, in: tenant.folder)
+            #expect(try await levels() == [])
+            guard case .refused = try await database.reserve(session, [object(300)]).first else {
+                Issue.record("there was no room")
+                return
+            }
+            #expect(try await levels() == [100])
+            _ = try await database.setQuota(tenant: tenant.tenant, repository: tenant.repository, limit: 2000)
+            #expect(try await levels() == [])
+        }
+    }
+
     @Test func whatIsNotUnderstoodIsRefused() async throws {
         try await TestProvider.with { provider in
             let admin = AdminService(provider.database, folder: provider.folder)

@@ -72,6 +72,10 @@ extension ConfigurationDatabase {
             let text = "\(used) bytes are stored, \(limit) are allowed: read only until there is room."
             return [ProviderAlarm(code: "over_quota", subject: subject, message: text)]
         }
+        if view.folder.isFull {
+            let text = "100 % of the quota are used, for a backup found no room: \(used) of \(limit) bytes."
+            return [ProviderAlarm(code: "quota", subject: subject, message: text, level: 100)]
+        }
         let share = Double(used) / Double(max(1, limit)) * 100
         guard let step = quotaSteps.first(where: { share >= Double($0) }) else { return [] }
         let text = "\(step) % of the quota are used: \(used) of \(limit) bytes."

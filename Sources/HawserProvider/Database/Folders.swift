@@ -18,6 +18,7 @@ extension FolderRecord {
         outside = row["outside"]
         reconciled = row.moment("reconciled")
         isOver = row["isOver"]
+        refused = row["refused"]
     }
 }
 

@@ -32,7 +32,9 @@ extension ConfigurationDatabase {
                 let grant = bytes == 0 ? nil : try writer.lease(lease ?? .random(), bytes, rate: rate, isExact: isExact)
                 return (.success(grant), try writer.account().quota)
             } catch let error as HawserError where error.cause is AccountShortage {
-                return (.failure(error), try writer.account().quota)
+                let account = try writer.account()
+                try writer.noteRefused(bytes, account)
+                return (.failure(error), account.quota)
             }
         }
         do {

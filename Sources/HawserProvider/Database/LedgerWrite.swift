@@ -126,6 +126,10 @@ struct LedgerWrite {
         if change.committed < 0 { known = nil } else { known?.apply(change) }
     }
 
+    func noteRefused(_ bytes: Int, _ account: Account) throws {
+        try db.update("folder", id: account.tightest.id, ["refused": bytes])
+    }
+
     private func saveWork() throws {
         try db.run(
             "UPDATE work SET byKeys = ?, byLeases = ? WHERE session = ? AND folder = ?",
@@ -363,7 +367,11 @@ struct LedgerWrite {
                 return (.granted(expiresIn: lifetime), change)
             }
         }
-        guard let row = try reservation(object) else { return (shortage.map(TicketOutcome.refused) ?? .stored, .init()) }
+        guard let row = try reservation(object) else {
+            guard let shortage else { return (.stored, .init()) }
+            try noteRefused(object.length, account)
+            return (.refused(shortage), .init())
+        }
         guard row["state"] == "reserved" else { return (.stored, .init()) }
         try db.run(
             """

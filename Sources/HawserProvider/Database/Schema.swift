@@ -25,6 +25,9 @@ enum Schema {
         migrator.registerMigration("deletionCount") { db in
             try db.execute(sql: deletionCount)
         }
+        migrator.registerMigration("quotaRefused") { db in
+            try db.execute(sql: "ALTER TABLE folder ADD COLUMN refused INTEGER")
+        }
         return migrator
     }
 

@@ -179,12 +179,20 @@ public struct FolderRecord: Codable, Sendable, Hashable {
     public var reconciled: Moment?
     /// A listing found more than the limit allows: read only until there is room.
     public var isOver: Bool
+    /// Bytes that were asked for last and did not fit.
+    public var refused: Int?
 
     /// Subtenants included.
     public var used: Int { committed + belowCommitted }
     public var allReserved: Int { reserved + belowReserved }
     /// `nil` without a limit; never negative.
     public var free: Int? { limit.map { max(0, $0 - used - allReserved) } }
+    /// Whether backups find no room, though some bytes may be free: they ask for a pack and what they keep back for their
+    /// metadata, 32 MiB or 2 % of what they have stored. Leases ahead of need are larger.
+    var isFull: Bool {
+        guard let free, let refused else { return false }
+        return free < refused && refused <= (64 << 20) + used / 50
+    }
     public var quota: QuotaState { QuotaState(limit: limit, used: used, reserved: allReserved, pending: pending) }
 
     /// Where the folder lies in the bucket: `<prefix>/<repository id>/<id>/`.
