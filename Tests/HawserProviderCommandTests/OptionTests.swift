@@ -54,6 +54,7 @@ import Testing
         ["report", "--csv", "--json"],
         ["init", "--domain", "bad domain"],
         ["audit", "list", "--limit", "0"],
+        ["alarm", "list", "--days-before-end", "36501"],
         ["maintenance", "on", "--message", ""],
         ["tenant", "list", "--key-file", "a", "--key-command", "b"],
         ["explode"],
@@ -117,6 +118,13 @@ import Testing
         #expect(try Output.json(Answer()) == text)
         #expect(try Output.json([["x"], []]) == #"[["x"],[]]"#)
         #expect(try Output.json(AdminDone()) == #"{"message_type":"summary"}"#)
+    }
+
+    @Test func daysOfAlarms() throws {
+        let settings = try ServeCommand.parse(["--days-without-backup", "7"]).alarms.settings()
+        #expect((settings.daysWithoutBackup, settings.daysBeforeEnd) == (7, 30))
+        let wrong = try ServeCommand.parse(["--days-before-end", "36501"]).alarms
+        #expect(throws: ValidationError.self) { try wrong.settings() }
     }
 
     /// A secret on the command line can be seen by everybody on the machine.

@@ -82,10 +82,17 @@ struct WebhookTests {
         log.expectNoSecret()
     }
 
-    private func watch(_ provider: TestProvider, certificateEnd: Date = .distantFuture) -> AlarmWatch {
+    private func watch(
+        _ provider: TestProvider,
+        settings: AlarmSettings = AlarmSettings(),
+        certificateEnd: Date = Date(timeIntervalSince1970: 1e11),
+        authorityEnd: Date = Date(timeIntervalSince1970: 1e11)
+    ) -> AlarmWatch {
         AlarmWatch(
             database: provider.database,
-            certificateEnd: { min(certificateEnd, Date(timeIntervalSince1970: 1e11)) },
+            settings: settings,
+            certificateEnd: { certificateEnd },
+            authorityEnd: { authorityEnd },
             logger: log.logger
         )
     }
@@ -217,6 +224,43 @@ struct WebhookTests {
             #expect(try await WebhookList().run(service).isEmpty)
             await expectError(.notFound) { try await WebhookRemove(webhook: added.webhook.id.text).run(service) }
             await expectError(.invalidArgument) { try await WebhookTest(webhook: "x").run(service) }
+        }
+    }
+
+    @Test("Tell of tenants without a backup and of contracts that end after the days that the provider has set")
+    func days() async throws {
+        try await TestProvider.with { provider in
+            try await withReceiver { receiver, url in
+                let database = provider.database
+                _ = try await database.addWebhook(url, secret: .random())
+                let tenant = try await provider.tenant(in: provider.repository(), limit: nil)
+                let end = provider.clock.wall + .seconds(11 * 86_400)
+                _ = try await database.updateTenant(tenant.tenant) { $0.leaseEnd = end }
+                var settings = AlarmSettings()
+                (settings.daysWithoutBackup, settings.daysBeforeEnd) = (5, 7)
+                let watch = watch(provider, settings: settings)
+                provider.advance(.seconds(3 * 86_400))
+                try await watch.look()
+                try await watch.deliver()
+                #expect(receiver.events.isEmpty)
+                provider.advance(.seconds(2 * 86_400))
+                try await watch.look()
+                try await watch.deliver()
+                #expect(try Set(codes(receiver)) == ["no_backup", "lease_ends"])
+            }
+        }
+    }
+
+    @Test("Tell half a year before it that the authority ends")
+    func authority() async throws {
+        try await TestProvider.with { provider in
+            let now = provider.clock.wall.seconds
+            func codes(_ days: Double) throws -> [String] {
+                let end = Date(timeIntervalSince1970: now + days * 86_400)
+                return try watch(provider, authorityEnd: end).machineAlarms().map(\.code)
+            }
+            let (early, late) = (try codes(181), try codes(179))
+            #expect(early == [] && late == ["authority"])
         }
     }
 

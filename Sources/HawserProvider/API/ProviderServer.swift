@@ -29,6 +29,7 @@ public final class ProviderServer: Service {
         public var relays: [AddressBlock] = []
         public var limits = ServerLimits()
         public var storageWork = StorageWorkSettings()
+        public var alarms = AlarmSettings()
         /// PEM files that somebody else renews; `nil`: certificates of our own authority.
         public var certificateFiles: CertificateFiles?
 
@@ -94,7 +95,9 @@ public final class ProviderServer: Service {
             group.addTask { await parts.storageWork.run() }
             let alarms = AlarmWatch(
                 database: database,
+                settings: configuration.alarms,
                 certificateEnd: { certificates.notAfter },
+                authorityEnd: { certificates.authorityEnds },
                 logger: logger
             )
             group.addTask { await alarms.run() }
@@ -102,9 +105,11 @@ public final class ProviderServer: Service {
             if let folder = configuration.folder {
                 let commands = ServerCommands(
                     certificates: certificates,
+                    alarms: alarms,
                     service: AdminService(
                         database,
                         folder: folder,
+                        alarms: configuration.alarms,
                         storageWork: parts.storageWork,
                         joinString: database.joinStrings(domain: configuration.domain) { certificates.authorities }
                     )

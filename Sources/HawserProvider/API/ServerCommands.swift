@@ -25,13 +25,16 @@ public struct AuthorityStatus: Codable, Sendable {
     public var authorities: [Data]
     /// When the server's certificate ends, seconds since 1970. It is renewed before.
     public var certificateEnds: Double
+    /// When the authority ends, seconds since 1970; once one is announced, that one. It is not renewed.
+    public var authorityEnds: Double
     /// When a running rotation takes its next step, seconds since 1970.
     public var nextStep: Double?
 }
 
-/// All commands: those of the certificates here, the others on the database.
+/// All commands: those of the certificates here, the others on the database; alarms are of both.
 struct ServerCommands: AdminTransport {
     let certificates: CertificateKeeper
+    let alarms: AlarmWatch
     let service: AdminService
 
     func perform(_ operation: String, _ body: Data) async throws -> Data {
@@ -51,6 +54,11 @@ struct ServerCommands: AdminTransport {
                 actor: service.actor
             )
             return try adminEncoder().encode(status)
+        case AlarmList.operation:
+            let found = try await service.perform(operation, body)
+            return try adminEncoder().encode(
+                JSONDecoder().decode([ProviderAlarm].self, from: found) + alarms.machineAlarms()
+            )
         default:
             return try await service.perform(operation, body)
         }
@@ -60,6 +68,7 @@ struct ServerCommands: AdminTransport {
         AuthorityStatus(
             authorities: certificates.authorities,
             certificateEnds: certificates.notAfter.timeIntervalSince1970,
+            authorityEnds: certificates.authorityEnds.timeIntervalSince1970,
             nextStep: certificates.nextStep?.timeIntervalSince1970
         )
     }

@@ -22,6 +22,8 @@ public struct AdminService: AdminTransport {
     public var actor: String
     public var joinString: JoinString?
     let storageWork: StorageWork
+    /// What the server is told of, and its webhooks.
+    let alarms: AlarmSettings
 
     public init(
         _ database: ConfigurationDatabase,
@@ -33,6 +35,7 @@ public struct AdminService: AdminTransport {
         self.folder = folder
         self.actor = actor
         self.joinString = joinString
+        alarms = AlarmSettings()
         // What is found is the command's output; a log would come between.
         storageWork = StorageWork(database, logger: Logger(label: "hawser.provider") { _ in SwiftLogNoOpLogHandler() })
     }
@@ -41,6 +44,7 @@ public struct AdminService: AdminTransport {
     init(
         _ database: ConfigurationDatabase,
         folder: ProviderFolder,
+        alarms: AlarmSettings,
         storageWork: StorageWork,
         joinString: JoinString?
     ) {
@@ -48,6 +52,7 @@ public struct AdminService: AdminTransport {
         self.folder = folder
         actor = "admin"
         self.joinString = joinString
+        self.alarms = alarms
         self.storageWork = storageWork
     }
 

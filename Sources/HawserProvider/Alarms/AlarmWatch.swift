@@ -18,6 +18,8 @@ struct AlarmWatch: Sendable {
     private static let deliveryPause = Duration.seconds(5)
     // Own ones are renewed long before: what has so little left can't be.
     private static let certificateLead = Duration.seconds(14 * 86_400)
+    // A rotation takes 30 days at least, and a tenant that signs in seldom needs longer to hear of it.
+    private static let authorityLead = Duration.seconds(180 * 86_400)
     private static let leastRoom = 2 << 30
     private static let firstPause = Duration.seconds(30)
     private static let longestPause = Duration.seconds(3600)
@@ -25,8 +27,11 @@ struct AlarmWatch: Sendable {
     static let longestWait = Duration.seconds(3 * 86_400)
 
     let database: ConfigurationDatabase
+    let settings: AlarmSettings
     /// When the certificate that tenants see ends.
     let certificateEnd: @Sendable () -> Date
+    /// When the authority that tenants trust ends.
+    let authorityEnd: @Sendable () -> Date
     let logger: Logger
 
     func run() async {
@@ -48,28 +53,34 @@ struct AlarmWatch: Sendable {
     }
 
     func look() async throws {
-        let list = AlarmList()
-        var alarms = try await database.alarms(
-            daysWithoutBackup: list.daysWithoutBackup,
-            daysBeforeEnd: list.daysBeforeEnd
-        )
-        let end = Moment(milliseconds: Int64(certificateEnd().timeIntervalSince1970 * 1000))
-        if end - database.clock.wall < Self.certificateLead {
-            alarms.append(
-                ProviderAlarm(
-                    code: "certificate",
-                    subject: "server",
-                    message: "The certificate that tenants see ends at \(end)."
-                )
-            )
-        }
-        if let alarm = try diskAlarm() { alarms.append(alarm) }
+        let alarms = try await database.alarms(settings) + machineAlarms()
         for alarm in try await database.noteAlarms(alarms) {
             logger.warning(
                 "An alarm",
                 metadata: ["code": "\(alarm.code)", "subject": "\(alarm.subject)", "text": "\(alarm.message)"]
             )
         }
+    }
+
+    /// What only the running server knows.
+    func machineAlarms() throws -> [ProviderAlarm] {
+        var alarms: [ProviderAlarm] = []
+        if let end = nearEnd(certificateEnd(), Self.certificateLead) {
+            let text = "The certificate that tenants see ends at \(end)."
+            alarms.append(ProviderAlarm(code: "certificate", subject: "server", message: text))
+        }
+        if let end = nearEnd(authorityEnd(), Self.authorityLead) {
+            let text =
+                "The authority that tenants trust ends at \(end). Begin to replace it now: each tenant has to sign in before."
+            alarms.append(ProviderAlarm(code: "authority", subject: "server", message: text))
+        }
+        if let alarm = try diskAlarm() { alarms.append(alarm) }
+        return alarms
+    }
+
+    private func nearEnd(_ end: Date, _ lead: Duration) -> Moment? {
+        let end = Moment(milliseconds: Int64(end.timeIntervalSince1970 * 1000))
+        return end - database.clock.wall < lead ? end : nil
     }
 
     private func diskAlarm() throws -> ProviderAlarm? {

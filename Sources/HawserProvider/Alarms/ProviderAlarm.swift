@@ -3,7 +3,7 @@ import HawserControl
 /// Something that the provider should look at.
 public struct ProviderAlarm: Codable, Sendable, Hashable {
     /// Short and stable: `quota`, `over_quota`, `no_backup`, `lease_ends`, `rotate_key`, `deletion_held`, `recovery`, `clock`,
-    /// `clock_held`, `certificate`, `disk`.
+    /// `clock_held`, `certificate`, `authority`, `disk`.
     public var code: String
     /// Whom or what it concerns.
     public var subject: String
@@ -13,13 +13,25 @@ public struct ProviderAlarm: Codable, Sendable, Hashable {
     public var level: Int?
 }
 
+/// What the provider is told of.
+public struct AlarmSettings: Sendable, Hashable {
+    public static let days = 0...36_500
+
+    /// Of ``days``: a tenant whose last backup is older.
+    public var daysWithoutBackup = 3
+    /// Of ``days``: a contract that ends so soon.
+    public var daysBeforeEnd = 30
+
+    public init() {}
+}
+
 extension ConfigurationDatabase {
     /// Per cent of a quota from which on it is told.
     private static let quotaSteps = [100, 90, 80]
     // Between the machine's clock and the time that the server counts by itself.
     private static let clockTolerance = Duration.seconds(60)
 
-    func alarms(daysWithoutBackup: Int, daysBeforeEnd: Int) async throws -> [ProviderAlarm] {
+    func alarms(_ settings: AlarmSettings) async throws -> [ProviderAlarm] {
         let now = clock.wall
         var alarms: [ProviderAlarm] = []
         if let recovery = try await recovery(), !recovery.isApproved {
@@ -38,9 +50,9 @@ extension ConfigurationDatabase {
             alarms.append(ProviderAlarm(code: "clock", subject: "server", message: text))
         }
         for view in try await quotas(of: nil) { alarms += Self.quota(view) }
-        alarms += try await backupAlarms(days: daysWithoutBackup)
+        alarms += try await backupAlarms(days: settings.daysWithoutBackup)
         for tenant in try await tenants() where tenant.isEnabled {
-            alarms += Self.contract(tenant, now, daysBeforeEnd)
+            alarms += Self.contract(tenant, now, settings.daysBeforeEnd)
         }
         for storage in try await storages() where storage.keyMustBeRotated {
             let text = "Somebody who may not use it any more has its key: make a new one, then `storage rotate-key`."

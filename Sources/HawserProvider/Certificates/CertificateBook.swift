@@ -57,8 +57,8 @@ struct CertificateBook: Codable, Sendable {
         [current.certificate] + [next?.authority.certificate, previous?.authority.certificate].compactMap(\.self)
     }
 
-    /// When the authority that signs now ends.
-    var authorityEnds: Date { current.notAfter }
+    /// When the authority ends that signs, or the one that is announced.
+    var authorityEnds: Date { (next?.authority ?? current).notAfter }
 
     /// `nil` while no rotation runs.
     var nextChange: Date? { next?.switchAt ?? previous?.retireAt }

@@ -57,6 +57,9 @@ final class CertificateKeeper: Service {
     /// When the certificate that is shown ends.
     var notAfter: Date { current.withLock { $0.loaded.certificate.notAfter } }
 
+    /// When the authority ends that tenants shall trust; during a rotation the new one.
+    var authorityEnds: Date { current.withLock { $0.loaded.authorityEnds } }
+
     /// When a running rotation of the authority takes its next step.
     var nextStep: Date? { current.withLock { $0.loaded.nextStep } }
 

@@ -24,6 +24,7 @@ enum CertificateSource: Sendable {
         var certificate: ServerCertificate
         /// DER of all authorities that tenants shall trust.
         var authorities: [Data]
+        var authorityEnds: Date
         /// Of a rotation.
         var nextStep: Date?
         /// What was due, and was done.
@@ -55,6 +56,7 @@ enum CertificateSource: Sendable {
             return Loaded(
                 certificate: server,
                 authorities: book.authorities,
+                authorityEnds: book.authorityEnds,
                 nextStep: book.nextChange,
                 events: events
             )
@@ -64,7 +66,7 @@ enum CertificateSource: Sendable {
                 key: try await Self.read(files.key),
                 authority: try await Self.read(files.authority)
             )
-            return Loaded(certificate: given, authorities: [given.authority])
+            return Loaded(certificate: given, authorities: [given.authority], authorityEnds: try given.authorityEnds())
         }
     }
 

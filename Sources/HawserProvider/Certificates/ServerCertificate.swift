@@ -26,6 +26,11 @@ struct ServerCertificate: Codable, Sendable {
         self.authority = authority
     }
 
+    func authorityEnds() throws -> Date {
+        let root = try NIOSSLCertificate(bytes: Array(authority), format: .der)
+        return Date(timeIntervalSince1970: TimeInterval(root.notValidAfter))
+    }
+
     /// TLS 1.3 only, as all that speaks this protocol is of one age.
     func makeContext() throws -> NIOSSLContext {
         var configuration = TLSConfiguration.makeServerConfiguration(

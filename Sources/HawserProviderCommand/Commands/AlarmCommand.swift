@@ -12,16 +12,21 @@ struct AlarmCommand: ParsableCommand {
 struct AlarmListCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "list",
-        abstract: "List full quotas, tenants without backups, contracts that end, keys to rotate.",
-        discussion: "Example: hawser-provider alarm list --days-without-backup 2"
+        abstract: "List full quotas, tenants without backups, contracts that end, and what else wants a look.",
+        discussion: """
+            Certificates and the disk are looked at by the running server only. Days that are not given are as `serve` was
+            told, or else 3 and 30.
+
+            Example: hawser-provider alarm list --days-without-backup 2
+            """
     )
 
-    @Option(help: ArgumentHelp("Tenants whose last backup is older.", valueName: "days")) var daysWithoutBackup = 3
-    @Option(help: ArgumentHelp("Contracts that end so soon.", valueName: "days")) var daysBeforeEnd = 30
+    @Option(help: ArgumentHelp("Tenants whose last backup is older.", valueName: "days")) var daysWithoutBackup: Int?
+    @Option(help: ArgumentHelp("Contracts that end so soon.", valueName: "days")) var daysBeforeEnd: Int?
     @OptionGroup var options: ProviderOptions
 
     func validate() throws {
-        guard (0...36_500).contains(daysWithoutBackup), (0...36_500).contains(daysBeforeEnd) else {
+        guard [daysWithoutBackup, daysBeforeEnd].compactMap(\.self).allSatisfy(AlarmSettings.days.contains) else {
             throw ValidationError("Days are 0 to 36500.")
         }
     }

@@ -61,6 +61,7 @@ extension AuthorityCommand {
         let status = try JSONDecoder().decode(AuthorityStatus.self, from: answer)
         var text = "Authorities that tenants trust: \(status.authorities.count)"
         text += "\nThe server's certificate ends: \(Self.text(status.certificateEnds)); it is renewed before."
+        text += "\nThe authority ends: \(Self.text(status.authorityEnds)); it is replaced by `ca rotate`."
         if let next = status.nextStep { text += "\nThe rotation's next step: \(Self.text(next))" }
         try Output.show(status, options, text)
     }

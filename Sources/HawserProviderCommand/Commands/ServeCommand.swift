@@ -58,6 +58,7 @@ struct ServeCommand: AsyncParsableCommand {
     @OptionGroup(title: "Certificates") var certificates: CertificateOptions
     @OptionGroup(title: "Limits") var limits: ServeLimitOptions
     @OptionGroup(title: "Work on storages") var storageWork: StorageWorkOptions
+    @OptionGroup(title: "Alarms") var alarms: AlarmOptions
 
     @Option(
         help: ArgumentHelp(
@@ -132,6 +133,7 @@ struct ServeCommand: AsyncParsableCommand {
         configuration.certificateFiles = try certificates.files()
         configuration.limits = try limits.limits()
         configuration.storageWork = try storageWork.settings()
+        configuration.alarms = try alarms.settings()
         let relays = relay.isEmpty ? Environment.list("HAWSER_PROVIDER_RELAYS") : relay
         configuration.relays = try relays.map(Self.block)
         return configuration
@@ -238,6 +240,40 @@ struct StorageWorkOptions: ParsableArguments {
         settings.spreeObjects = spreeObjects ?? settings.spreeObjects
         if let unfinishedUploadHours { settings.unfinishedUploadAge = .seconds(unfinishedUploadHours * 3600) }
         return settings
+    }
+}
+
+struct AlarmOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "Tell of tenants whose last backup is older: 3 by default. [HAWSER_PROVIDER_DAYS_WITHOUT_BACKUP]",
+            valueName: "days"
+        )
+    )
+    var daysWithoutBackup: Int?
+    @Option(
+        help: ArgumentHelp(
+            "Tell of contracts that end so soon: 30 by default. [HAWSER_PROVIDER_DAYS_BEFORE_END]",
+            valueName: "days"
+        )
+    )
+    var daysBeforeEnd: Int?
+
+    func settings() throws -> AlarmSettings {
+        var settings = AlarmSettings()
+        if let days = try Self.days(daysWithoutBackup, "HAWSER_PROVIDER_DAYS_WITHOUT_BACKUP") {
+            settings.daysWithoutBackup = days
+        }
+        if let days = try Self.days(daysBeforeEnd, "HAWSER_PROVIDER_DAYS_BEFORE_END") { settings.daysBeforeEnd = days }
+        return settings
+    }
+
+    private static func days(_ given: Int?, _ variable: String) throws -> Int? {
+        guard let text = given.map(String.init) ?? Environment.value(variable) else { return nil }
+        guard let days = Int(text), AlarmSettings.days.contains(days) else {
+            throw ValidationError("Days are 0 to 36500.")
+        }
+        return days
     }
 }
 

@@ -23,6 +23,7 @@ import Testing
                     let before = try JSONDecoder().decode(AuthorityStatus.self, from: shown)
                     #expect(before.authorities.count == 1)
                     #expect(before.nextStep == nil)
+                    #expect(before.authorityEnds > before.certificateEnds)
 
                     let request = try JSONEncoder().encode(RotateAuthority(days: 30))
                     let rotated = try await admin.perform(RotateAuthority.operation, request)
@@ -56,6 +57,30 @@ import Testing
                 }
                 let attributes = try FileManager.default.attributesOfItem(atPath: socket)
                 #expect("\(attributes[.posixPermissions] ?? "")" == "\(0o600)")
+            }
+        }
+    }
+
+    /// What webhooks are told of is what the command shows.
+    @Test func alarmsAreOfTheServerToo() async throws {
+        // By this clock the certificate of 90 days, which is made by the machine's, ends in 10.
+        let start = ContinuousClock.now
+        let clock = ProviderClock(
+            wall: { Timestamp(seconds: Int64(Date().timeIntervalSince1970) + 80 * 86_400) },
+            monotonic: { ContinuousClock.now - start }
+        )
+        try await withProviderFolder(clock: clock) { provider in
+            try await provider.withServer {
+                $0.folder = provider.folder
+                $0.alarms.daysWithoutBackup = 0
+            } _: { _ in
+                try await AdminClient.withClient(socket: provider.folder.adminSocket) { admin in
+                    let codes = try await Set(admin.perform(AlarmList()).map(\.code))
+                    #expect(codes.isSuperset(of: ["certificate", "no_backup"]))
+                    // The command's own days go before those of the server.
+                    let others = try await Set(admin.perform(AlarmList(daysWithoutBackup: 1)).map(\.code))
+                    #expect(codes.subtracting(others) == ["no_backup"])
+                }
             }
         }
     }

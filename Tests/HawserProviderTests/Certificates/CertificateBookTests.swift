@@ -62,6 +62,13 @@ import X509
         #expect(book.authorities == [new])
     }
 
+    @Test func whatMattersIsTheEndOfTheAuthorityThatIsAnnounced() throws {
+        var book = try CertificateBook(domain: "example.org", now: start)
+        #expect(book.authorityEnds == start + 3650 * day)
+        try book.rotate(overlap: 30 * day, now: start + 3500 * day)
+        #expect(book.authorityEnds == start + 7150 * day)
+    }
+
     @Test func aRotationThatIsTooShortOrSecondIsRefused() throws {
         var book = try CertificateBook(domain: "example.org", now: start)
         let tooShort = #expect(throws: HawserError.self) { try book.rotate(overlap: 29 * day, now: start) }
