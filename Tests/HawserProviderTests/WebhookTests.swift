@@ -86,13 +86,15 @@ struct WebhookTests {
         _ provider: TestProvider,
         settings: AlarmSettings = AlarmSettings(),
         certificateEnd: Date = Date(timeIntervalSince1970: 1e11),
-        authorityEnd: Date = Date(timeIntervalSince1970: 1e11)
+        authorityEnd: Date = Date(timeIntervalSince1970: 1e11),
+        clocksAhead: [ControlID: Duration] = [:]
     ) -> AlarmWatch {
         AlarmWatch(
             database: provider.database,
             settings: settings,
             certificateEnd: { certificateEnd },
             authorityEnd: { authorityEnd },
+            clocksAhead: { clocksAhead },
             logger: log.logger
         )
     }
@@ -255,12 +257,24 @@ struct WebhookTests {
     func authority() async throws {
         try await TestProvider.with { provider in
             let now = provider.clock.wall.seconds
-            func codes(_ days: Double) throws -> [String] {
+            func codes(_ days: Double) async throws -> [String] {
                 let end = Date(timeIntervalSince1970: now + days * 86_400)
-                return try watch(provider, authorityEnd: end).machineAlarms().map(\.code)
+                return try await watch(provider, authorityEnd: end).machineAlarms().map(\.code)
             }
-            let (early, late) = (try codes(181), try codes(179))
-            #expect(early == [] && late == ["authority"])
+            #expect(try await codes(181) == [])
+            #expect(try await codes(179) == ["authority"])
+        }
+    }
+
+    @Test("Tell of a storage whose clock is another")
+    func storagesClock() async throws {
+        try await TestProvider.with { provider in
+            let storage = try await provider.repository().storage
+            let gone = ControlID.random()
+            let watch = watch(provider, clocksAhead: [storage: .seconds(-1000), gone: .seconds(2000)])
+            let alarms = try await watch.machineAlarms()
+            #expect(alarms.map(\.code) == ["clock"] && alarms.map(\.subject) == ["main"])
+            #expect(alarms.first?.message.contains("1000 s behind") == true)
         }
     }
 

@@ -98,6 +98,7 @@ public final class ProviderServer: Service {
                 settings: configuration.alarms,
                 certificateEnd: { certificates.notAfter },
                 authorityEnd: { certificates.authorityEnds },
+                clocksAhead: { parts.storageWork.clocksAhead },
                 logger: logger
             )
             group.addTask { await alarms.run() }

@@ -56,7 +56,7 @@ struct ServerCommands: AdminTransport {
             return try adminEncoder().encode(status)
         case AlarmList.operation:
             let found = try await service.perform(operation, body)
-            return try adminEncoder().encode(
+            return try await adminEncoder().encode(
                 JSONDecoder().decode([ProviderAlarm].self, from: found) + alarms.machineAlarms()
             )
         default:

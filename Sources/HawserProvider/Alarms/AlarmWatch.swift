@@ -1,5 +1,6 @@
 import AsyncHTTPClient
 import Crypto
+import HawserControl
 import HawserFormat
 import Logging
 import NIOCore
@@ -32,6 +33,8 @@ struct AlarmWatch: Sendable {
     let certificateEnd: @Sendable () -> Date
     /// When the authority that tenants trust ends.
     let authorityEnd: @Sendable () -> Date
+    /// By how much this machine's clock is ahead of those of storages that don't accept it.
+    let clocksAhead: @Sendable () -> [ControlID: Duration]
     let logger: Logger
 
     func run() async {
@@ -63,7 +66,7 @@ struct AlarmWatch: Sendable {
     }
 
     /// What only the running server knows.
-    func machineAlarms() throws -> [ProviderAlarm] {
+    func machineAlarms() async throws -> [ProviderAlarm] {
         var alarms: [ProviderAlarm] = []
         if let end = nearEnd(certificateEnd(), Self.certificateLead) {
             let text = "The certificate that tenants see ends at \(end)."
@@ -73,6 +76,14 @@ struct AlarmWatch: Sendable {
             let text =
                 "The authority that tenants trust ends at \(end). Begin to replace it now: each tenant has to sign in before."
             alarms.append(ProviderAlarm(code: "authority", subject: "server", message: text))
+        }
+        let clocks = clocksAhead()
+        for storage in clocks.isEmpty ? [] : try await database.storages() {
+            guard let ahead = clocks[storage.id] else { continue }
+            let seconds = ahead.components.seconds
+            let direction = seconds < 0 ? "behind" : "ahead of"
+            let text = "The clock of this machine is \(abs(seconds)) s \(direction) that of the storage."
+            alarms.append(ProviderAlarm(code: "clock", subject: storage.name, message: text))
         }
         if let alarm = try diskAlarm() { alarms.append(alarm) }
         return alarms

@@ -46,7 +46,9 @@ extension ConfigurationDatabase {
         if let alarm = ProviderAlarm(try await clockJump()) { alarms.append(alarm) }
         let skew = now - clock.steady
         if skew > Self.clockTolerance || skew < .zero - Self.clockTolerance {
-            let text = "The clock of this machine has jumped: it is \(skew / .seconds(1)) s off what the server counts."
+            let text =
+                "The clock of this machine has jumped: it is \(skew / .seconds(1)) s off what the server counts. When it is right "
+                + "now, restart the server."
             alarms.append(ProviderAlarm(code: "clock", subject: "server", message: text))
         }
         for view in try await quotas(of: nil) { alarms += Self.quota(view) }

@@ -29,6 +29,8 @@ final class StorageWork: Sendable {
         var running: Set<String> = []
         /// One listing of a storage at a time.
         var listings: [ControlID: AsyncSemaphore] = [:]
+        /// Of storages that have refused a request for its time, and not done without since.
+        var clocksAhead: [ControlID: Duration] = [:]
     }
 
     // Requests to one storage at a time, for one job.
@@ -101,6 +103,10 @@ final class StorageWork: Sendable {
     func isDisturbed(_ place: Place) -> Bool {
         state.withLock { $0.disturbed.isPaused(place.folder.id.text, at: database.clock.steady) }
     }
+
+    /// By how much this machine's clock is ahead of those of storages, negative when it is behind; where it is so much that
+    /// they refused requests.
+    var clocksAhead: [ControlID: Duration] { state.withLock { $0.clocksAhead } }
 
     func noteQuiet(_ place: Place) { state.withLock { $0.disturbed.succeeded(place.folder.id.text) } }
 
@@ -199,6 +205,10 @@ final class StorageWork: Sendable {
             folder: place.folder.path(in: place.storage.settings),
             logger: logger
         )
+        defer {
+            let ahead = store.clockAhead
+            state.withLock { $0.clocksAhead[place.storage.id] = ahead == .zero ? nil : ahead }
+        }
         do {
             let result = try await body(store)
             await store.shutdown()

@@ -295,4 +295,21 @@ import Testing
             _ = try await next.session()
         }
     }
+
+    @Test func aStorageThatRefusesThisMachinesTimeIsNoticed() async throws {
+        try await TestProvider.with { provider in
+            try await StoredTenants.withServer(provider, maximumClockSkew: .seconds(900)) { server in
+                let repository = try await StoredTenants.addRepository("main", provider, server)
+                let stored = StoredTenants(provider: provider, server: server, repository: repository)
+                let (tenant, work) = (try await stored.tenant(), stored.work())
+                // The storage has the test's time, requests the machine's: they are corrected all the same.
+                _ = try await work.reconcileNow(tenant.folder)
+                let ahead = try #require(work.clocksAhead[repository.storage])
+                #expect(abs(ahead.components.seconds) > 900)
+                provider.jumpWall(seconds: ahead.components.seconds)
+                _ = try await work.reconcileNow(tenant.folder)
+                #expect(work.clocksAhead.isEmpty)
+            }
+        }
+    }
 }

@@ -67,13 +67,14 @@ struct StoredTenants: Sendable {
     static func withServer<Result>(
         _ provider: TestProvider,
         hasVersions: Bool = false,
+        maximumClockSkew: Duration = .seconds(100 * 365 * 86_400),
         _ body: (S3TestServer) async throws -> Result
     ) async throws -> Result {
         var configuration = S3TestServer.Configuration()
         configuration.buckets = [.init(bucket, hasVersions: hasVersions)]
         // Objects have the time of the test's clock; requests are signed with the machine's.
         configuration.now = { provider.clock.wall.timestamp }
-        configuration.behaviour.maximumClockSkew = .seconds(100 * 365 * 86_400)
+        configuration.behaviour.maximumClockSkew = maximumClockSkew
         return try await withS3TestServer(configuration, body)
     }
 
