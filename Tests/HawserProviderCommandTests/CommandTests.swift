@@ -210,6 +210,18 @@ import Testing
         try done("tenant remove acme --keep 0")
     }
 
+    @Test func aContractThatIsOverIsSaid() throws {
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        #expect(try run("init").code == 0)
+        let late = try run("tenant", "add", "late", "--lease-end", "2020-01-01")
+        #expect(late.code == 0 && late.errors.contains("is over since 2020-01-02 00:00 UTC"), "\(late.errors)")
+        #expect(try run("tenant", "update", "late", "--note", "text").errors.isEmpty)
+        #expect(try run("tenant", "update", "late", "--lease-end", "none").errors.isEmpty)
+        #expect(
+            try run("tenant", "update", "late", "--lease-end", "2021-12-31").errors.contains("over since 2022-01-01")
+        )
+    }
+
     @Test func helpAndWrongUsage() throws {
         let help = try run("--help")
         #expect(help.code == 0)

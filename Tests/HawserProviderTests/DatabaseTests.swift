@@ -72,6 +72,33 @@ import Testing
         }
     }
 
+    @Test func addressesOfWebhooksAreSealedAfterwards() throws {
+        let queue = try DatabaseQueue()
+        try Schema.migrator.migrate(queue, upTo: "3")
+        let id = ControlID.random()
+        try queue.write { db in
+            try db.execute(
+                sql: """
+                    INSERT INTO webhook (id, url, created) VALUES (?, 'https://alerts.example/token', 5);
+                    INSERT INTO webhookEvent (id, webhook, body, created, due) VALUES ('e', ?, '{}', 0, 0);
+                    """,
+                arguments: [id.text, id.text]
+            )
+        }
+        try Schema.migrator.migrate(queue)
+        let key = try ProviderKey(.random())
+        let (webhook, url) = try queue.write { db in
+            try ConfigurationDatabase.sealWebhooks(key, db)
+            let row = try db.row("SELECT *, 0 AS waiting FROM webhook WHERE unsealed IS NULL")
+            return (try row.map(WebhookRecord.init), try db.secret("webhook/\(id)/url", key))
+        }
+        #expect(webhook?.id == id && webhook?.host == "alerts.example")
+        #expect(url?.bytes == Array("https://alerts.example/token".utf8))
+        try queue.read { db throws in
+            #expect(try String.fetchOne(db, sql: "SELECT webhook FROM webhookEvent") == id.text)
+        }
+    }
+
     @Test func aLaterVersionIsRefused() async throws {
         try await TestProvider.with { provider in
             try await provider.database.pool.write { db in

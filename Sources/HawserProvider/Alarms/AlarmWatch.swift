@@ -148,7 +148,7 @@ struct AlarmWatch: Sendable {
 
     /// - Returns: why it failed.
     private func send(_ event: WebhookEvent, _ client: HTTPClient) async -> String? {
-        var request = HTTPClientRequest(url: event.webhook.url)
+        var request = HTTPClientRequest(url: String(decoding: event.url.bytes, as: UTF8.self))
         request.method = .POST
         request.headers = [
             "content-type": "application/json", "user-agent": "hawser-provider",

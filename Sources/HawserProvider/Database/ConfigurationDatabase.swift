@@ -82,6 +82,7 @@ public final class ConfigurationDatabase: Sendable {
         try migrator.migrate(pool)
         let (taken, start, epoch) = try pool.write { db in
             let taken = try owner ?? take(db)
+            try Self.sealWebhooks(key, db)
             return (taken, try Self.startOfTime(clock, db), try Setting.epoch.read(db) ?? 0)
         }
         let steady = clock.starting(at: start)

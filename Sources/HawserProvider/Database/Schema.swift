@@ -28,6 +28,9 @@ enum Schema {
         migrator.registerMigration("quotaRefused") { db in
             try db.execute(sql: "ALTER TABLE folder ADD COLUMN refused INTEGER")
         }
+        migrator.registerMigration("webhookHost") { db in
+            try db.execute(sql: webhookHost)
+        }
         return migrator
     }
 
@@ -241,5 +244,15 @@ enum Schema {
         UPDATE deletion SET count = json_array_length(keys);
         CREATE INDEX deletionCount ON deletion
             (folder, requested, state, notBefore, isApproved, measured, count, id);
+        """
+
+    private static let webhookHost = """
+        -- The address is among the secrets. unsealed: as an earlier version kept it, until the database is opened with its key.
+        CREATE TABLE sealedWebhook (
+            id TEXT PRIMARY KEY, host TEXT NOT NULL, unsealed TEXT, created INTEGER NOT NULL, lastSuccess INTEGER, failure TEXT
+        ) STRICT;
+        INSERT INTO sealedWebhook SELECT id, '', url, created, lastSuccess, failure FROM webhook;
+        DROP TABLE webhook;
+        ALTER TABLE sealedWebhook RENAME TO webhook;
         """
 }

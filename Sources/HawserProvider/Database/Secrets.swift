@@ -21,11 +21,7 @@ extension ConfigurationDatabase {
     /// `nil` when there is none. For handing on, not for keeping.
     public func secret(_ name: String) async throws -> Secret? {
         let holder = key
-        return try await read { db in
-            try db.row("SELECT sealed FROM secret WHERE name = ?", [name]).map {
-                try holder.key.open($0["sealed"], row: name)
-            }
-        }
+        return try await read { try $0.secret(name, holder.key) }
     }
 
     /// - Parameter secret: `nil` removes it.
@@ -51,6 +47,12 @@ extension ConfigurationDatabase {
             // Nothing is sealed between the commit and this: both are on the writer's queue, and it is the group's last.
             transaction.afterCommit { holder.key = new }
         }
+    }
+}
+
+extension Database {
+    func secret(_ name: String, _ key: ProviderKey) throws -> Secret? {
+        try row("SELECT sealed FROM secret WHERE name = ?", [name]).map { try key.open($0["sealed"], row: name) }
     }
 }
 

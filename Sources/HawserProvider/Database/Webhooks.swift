@@ -11,7 +11,8 @@ public import HawserFormat
 /// Who is told of alarms.
 public struct WebhookRecord: Codable, Sendable, Hashable {
     public var id: ControlID
-    public var url: String
+    /// Of its address, which as a whole may be a secret and is not shown.
+    public var host: String
     public var created: Moment
     /// The last time that it took something.
     public var lastSuccess: Moment?
@@ -22,7 +23,7 @@ public struct WebhookRecord: Codable, Sendable, Hashable {
 
     init(_ row: Row) throws {
         id = try row.id("id")
-        url = row["url"]
+        host = row["host"]
         created = Moment(milliseconds: row["created"])
         lastSuccess = (row["lastSuccess"] as Int64?).map { Moment(milliseconds: $0) }
         failure = row["failure"]
@@ -34,6 +35,7 @@ public struct WebhookRecord: Codable, Sendable, Hashable {
 struct WebhookEvent: Sendable {
     var id: ControlID
     var webhook: WebhookRecord
+    var url: Secret
     var secret: Secret
     var body: String
     var attempts: Int
@@ -45,32 +47,37 @@ extension ConfigurationDatabase {
     private static let mostEvents = 1000
 
     private static func secretName(_ id: ControlID) -> String { "webhook/\(id)" }
+    private static func addressName(_ id: ControlID) -> String { "webhook/\(id)/url" }
 
     private static let webhooks = """
         SELECT webhook.*, (SELECT count(*) FROM webhookEvent WHERE webhook = webhook.id) AS waiting FROM webhook
         """
 
     public func webhooks() async throws -> [WebhookRecord] {
-        try await read { try $0.rows(Self.webhooks + " ORDER BY url").map(WebhookRecord.init) }
+        try await read { try $0.rows(Self.webhooks + " ORDER BY host, created").map(WebhookRecord.init) }
     }
 
     /// - Parameters:
     ///   - url: of `https`, or of `http` to this machine.
     ///   - secret: that the events are signed with.
     public func addWebhook(_ url: String, secret: Secret, actor: String = "server") async throws -> WebhookRecord {
-        try Self.check(url)
+        let host = try Self.host(url)
         let holder = key
         return try await write(actor: actor) { transaction in
             let db = transaction.db
-            guard try !db.exists("SELECT 1 FROM webhook WHERE url = ?", [url]) else {
-                throw HawserError(.conflict, "There is a webhook of this address already.", place: url)
+            let address = Secret(Array(url.utf8))
+            for row in try db.rows("SELECT id FROM webhook WHERE host = ?", [host]) {
+                guard try db.secret(Self.addressName(row.id("id")), holder.key)?.bytes != address.bytes else {
+                    throw HawserError(.conflict, "There is a webhook of this address already.", place: host)
+                }
             }
             let id = ControlID.random()
-            try db.insert("webhook", ["id": id.text, "url": url, "created": transaction.wall.milliseconds])
+            try db.insert("webhook", ["id": id.text, "host": host, "created": transaction.wall.milliseconds])
             try transaction.setSecret(Self.secretName(id), secret, holder.key)
-            try transaction.audit("webhook.add", id.text, url)
+            try transaction.setSecret(Self.addressName(id), address, holder.key)
+            try transaction.audit("webhook.add", id.text, host)
             guard let row = try db.row(Self.webhooks + " WHERE id = ?", [id.text]) else {
-                throw HawserError(.notFound, "The webhook is gone.", place: url)
+                throw HawserError(.notFound, "The webhook is gone.", place: host)
             }
             return try WebhookRecord(row)
         }
@@ -79,25 +86,34 @@ extension ConfigurationDatabase {
     public func removeWebhook(_ id: ControlID, actor: String = "server") async throws {
         let holder = key
         try await write(actor: actor) { transaction in
-            let url: String = try transaction.db.one("webhook", id: id, what: "webhook").row["url"]
+            let host: String = try transaction.db.one("webhook", id: id, what: "webhook").row["host"]
             try transaction.db.run("DELETE FROM webhookEvent WHERE webhook = ?", [id.text])
             try transaction.db.run("DELETE FROM webhook WHERE id = ?", [id.text])
-            try transaction.setSecret(Self.secretName(id), nil, holder.key)
-            try transaction.audit("webhook.remove", id.text, url)
+            for name in [Self.secretName(id), Self.addressName(id)] {
+                try transaction.setSecret(name, nil, holder.key)
+            }
+            try transaction.audit("webhook.remove", id.text, host)
         }
     }
 
-    private static func check(_ url: String) throws {
-        let parts = URLComponents(string: url)
-        let isHere = ["127.0.0.1", "localhost", "[::1]", "::1"].contains(parts?.host ?? "")
-        guard let parts, url.utf8.count <= 2000, parts.host?.isEmpty == false, parts.user == nil, parts.fragment == nil,
-            parts.scheme == "https" || parts.scheme == "http" && isHere
+    private static func host(_ url: String) throws -> String {
+        guard let parts = URLComponents(string: url), let host = parts.host, !host.isEmpty, url.utf8.count <= 2000,
+            parts.user == nil, parts.fragment == nil,
+            parts.scheme == "https"
+                || parts.scheme == "http" && ["127.0.0.1", "localhost", "[::1]", "::1"].contains(host)
         else {
-            throw HawserError(
-                .invalidArgument,
-                "A webhook's address begins with https:// and has no user in it.",
-                place: url
-            )
+            throw HawserError(.invalidArgument, "A webhook's address begins with https:// and has no user in it.")
+        }
+        return host
+    }
+
+    /// Of an earlier version.
+    static func sealWebhooks(_ key: ProviderKey, _ db: Database) throws {
+        for row in try db.rows("SELECT id, unsealed FROM webhook WHERE unsealed IS NOT NULL") {
+            let (id, url): (ControlID, String) = (try row.id("id"), row["unsealed"])
+            let name = addressName(id)
+            try db.run("INSERT INTO secret VALUES (?, ?)", [name, try key.seal(Secret(Array(url.utf8)), row: name)])
+            try db.update("webhook", id: id, ["host": URLComponents(string: url)?.host ?? "", "unsealed": nil])
         }
     }
 
@@ -147,14 +163,15 @@ extension ConfigurationDatabase {
                 "SELECT * FROM webhookEvent WHERE due <= ? ORDER BY due, created LIMIT ?",
                 [now.milliseconds, limit]
             ).compactMap { row in
-                let name = Self.secretName(try row.id("webhook"))
-                guard let webhook = webhooks[try row.id("webhook")],
-                    let sealed = try db.row("SELECT sealed FROM secret WHERE name = ?", [name])
+                let id = try row.id("webhook")
+                guard let webhook = webhooks[id], let url = try db.secret(Self.addressName(id), holder.key),
+                    let secret = try db.secret(Self.secretName(id), holder.key)
                 else { return nil }
                 return WebhookEvent(
                     id: try row.id("id"),
                     webhook: webhook,
-                    secret: try holder.key.open(sealed["sealed"], row: name),
+                    url: url,
+                    secret: secret,
                     body: row["body"],
                     attempts: row["attempts"],
                     created: Moment(milliseconds: row["created"])

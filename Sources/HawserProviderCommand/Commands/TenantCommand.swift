@@ -40,6 +40,15 @@ struct TenantFields: ParsableArguments {
     @Option(help: ArgumentHelp("A note for the provider.", valueName: "text"))
     var note: String?
 
+    /// A mistyped year would end all that runs without a word.
+    func warn(of tenant: TenantRecord) {
+        guard leaseEnd != nil, let end = tenant.leaseEnd, end <= ProviderClock().wall else { return }
+        Output.warning(
+            "hawser-provider: The contract of \(tenant.name) is over since \(end.text) UTC: it can restore, and prune for 30 days, "
+                + "and its backups were ended."
+        )
+    }
+
     func request(_ tenant: String) -> TenantUpdate {
         var request = TenantUpdate(tenant: tenant)
         request.leaseEnd = leaseEnd.map { AdminChange($0.time) }
@@ -77,6 +86,7 @@ struct TenantAddCommand: AsyncParsableCommand {
         )
         let request = TenantAdd(name: name, leaseEnd: fields.leaseEnd?.time, settings: settings)
         let tenant = try await options.perform(request)
+        fields.warn(of: tenant)
         try Output.show(tenant, options, "Added tenant \(tenant.name) (\(tenant.id)).")
     }
 }
@@ -179,6 +189,7 @@ struct TenantUpdateCommand: AsyncParsableCommand {
         var request = fields.request(tenant)
         request.isEnabled = enable ? true : disable ? false : nil
         let tenant = try await options.perform(request)
+        fields.warn(of: tenant)
         try Output.show(tenant, options, "Changed tenant \(tenant.name): \(tenant.state).")
     }
 }

@@ -60,8 +60,8 @@ struct WebhookListCommand: AsyncParsableCommand {
         try Output.show(
             webhooks,
             options,
-            ["ID", "URL", "LAST SUCCESS", "WAITING", "FAILURE"],
-            webhooks.map { [$0.id.text, $0.url, $0.lastSuccess.text, String($0.waiting), $0.failure ?? "-"] }
+            ["ID", "HOST", "LAST SUCCESS", "WAITING", "FAILURE"],
+            webhooks.map { [$0.id.text, $0.host, $0.lastSuccess.text, String($0.waiting), $0.failure ?? "-"] }
         )
     }
 }

@@ -300,7 +300,12 @@ import Testing
         try await TestProvider.with { provider in
             try await StoredTenants.withServer(provider, maximumClockSkew: .seconds(900)) { server in
                 let repository = try await StoredTenants.addRepository("main", provider, server)
-                let stored = StoredTenants(provider: provider, server: server, repository: repository)
+                let stored = StoredTenants(
+                    provider: provider,
+                    server: server,
+                    repository: repository,
+                    log: ServerLog()
+                )
                 let (tenant, work) = (try await stored.tenant(), stored.work())
                 // The storage has the test's time, requests the machine's: they are corrected all the same.
                 _ = try await work.reconcileNow(tenant.folder)
