@@ -40,7 +40,7 @@ struct TestClient: Sendable {
     let port: Int
     /// Asks the server to stop gracefully.
     let stop: @Sendable () async -> Void
-    private let http: HTTPClient
+    let http: HTTPClient
 
     init(_ provider: ServedProvider, port: Int, authorities: [Data], stop: @escaping @Sendable () async -> Void) {
         self.provider = provider
