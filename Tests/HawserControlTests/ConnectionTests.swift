@@ -217,7 +217,7 @@ struct ConnectionTests {
     func wallClock(jump: Double) async throws {
         let wall = Mutex(900.0)
         let connection = world.connection(wallClock: { wall.withLock { $0 } })
-        try await connection.whileRunning { [provider, clock = world.clock] in
+        try await connection.whileRunning { [clock = world.clock] in
             let first = try await connection.link(1)
             #expect(try await connection.first { $0.state != nil }.clockAhead == .seconds(100))
             wall.withLock { $0 += jump }

@@ -135,12 +135,11 @@ import Testing
         let path = FileManager.default.temporaryDirectory.path + "/hawser-provider-" + UUID().uuidString
         defer { try? FileManager.default.removeItem(atPath: path) }
         #expect(mkdir(path, 0o700) == 0 && chown(path, 4242, 4343) == 0)
-        func owners() throws -> [String: [UInt32]] {
-            var owners: [String: [UInt32]] = [:]
+        func owners() throws -> [String: [Int?]] {
+            var owners: [String: [Int?]] = [:]
             for file in try FileManager.default.contentsOfDirectory(atPath: path) {
-                var status = stat()
-                #expect(lstat(path + "/" + file, &status) == 0)
-                owners[file] = [status.st_uid, status.st_gid]
+                let attributes = try FileManager.default.attributesOfItem(atPath: path + "/" + file)
+                owners[file] = [FileAttributeKey.ownerAccountID, .groupOwnerAccountID].map { attributes[$0] as? Int }
             }
             return owners
         }
