@@ -150,7 +150,12 @@ extension Repository {
     ) async throws -> Result? {
         var tried: Set = [pack.name]
         for isRefreshed in refreshing ? [false, true] : [false] {
-            if isRefreshed { try await refreshIndex() }
+            if isRefreshed {
+                // What can't be looked for is not found elsewhere; a storage that is away ends the work.
+                do { try await refreshIndex() } catch let error as HawserError where error.code != .unavailable {
+                    break
+                }
+            }
             for record in index.findAll(id) where tried.insert(index.pack(record.packNumber).name).inserted {
                 if let found = try await read(record) { return found }
             }
@@ -161,9 +166,9 @@ extension Repository {
     /// What is lost is not looked for again and again.
     private static let refreshPause = Duration.seconds(600)
 
-    private func refreshIndex() async throws {
+    func refreshIndex() async throws {
         try await index.refreshing.withReservation(1) {
-            guard index.isUnrefreshed(for: Self.refreshPause) else { return }
+            guard index.beginsRefresh(after: Self.refreshPause) else { return }
             let later = try await ChunkIndex.load(from: target, objects: objects, cache: cache)
             try index.add(later, in: cache)
         }

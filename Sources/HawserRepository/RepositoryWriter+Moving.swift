@@ -15,6 +15,8 @@ extension RepositoryWriter {
         compression: CompressionMethod,
         memory: Int
     ) async throws -> RepositoryWriter {
+        // What the prune has put elsewhere need not be stored again.
+        try await repository.refreshIndex()
         index.condemn(condemnation.packs)
         let writer = try RepositoryWriter(repository, compression: compression, memory: memory)
         var marked: Set<UInt32> = []

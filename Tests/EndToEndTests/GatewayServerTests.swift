@@ -27,7 +27,7 @@ struct GatewayServerTests {
             address,
             "--json"
         )
-        let join = try #require(added.objects.first?["join_string"] as? String, "\(added)")
+        let join = try added.joinString()
         let joined = try await system.join(join)
         joined.expect(0)
         #expect(joined.text.contains("gs1.backup.example"))

@@ -111,7 +111,7 @@ struct ProviderSystemTests {
         }
         try await system.waitUntilServing()
         let code = try await system.provider("tenant", "join-code", "acme", "--json")
-        let join = try #require(code.objects.first?["join_string"] as? String, "\(code)")
+        let join = try code.joinString()
 
         try await tenant.hawser("login", join, "--name", "office", "--device", "laptop").expect(0)
         // A code is good once.

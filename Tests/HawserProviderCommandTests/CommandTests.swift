@@ -148,6 +148,7 @@ import Testing
         for name in [
             "LISTEN", "RELAYS", "METRICS", "LOG_LEVEL", "MAX_CONNECTIONS", "MAX_CONNECTIONS_PER_ADDRESS", "EXEMPT",
             "SPREE_PERCENT", "SPREE_OBJECTS", "UNFINISHED_UPLOAD_HOURS", "CERTIFICATE",
+            "DAYS_WITHOUT_BACKUP", "DAYS_BEFORE_END",
         ] {
             let run = try run("serve", variables: ["HAWSER_PROVIDER_" + name: "nonsense"])
             #expect(run.code == 64, "\(name): \(run)")
@@ -180,12 +181,13 @@ import Testing
         try done("storage update main --sts-role none")
         try refused("storage update main --access-key AKNEW", "invalid_argument")
         try refused("storage remove main", "conflict")
-        try done("repository add offsite --storage main --mode gateway")
-        try done("repository update offsite --insider-protection 7")
-        try done("tenant add acme")
-        try done("subtenant add acme branch")
-        try done("subtenant update acme branch --disable")
-        try done("quota set acme main 1G")
+        for line in [
+            "repository add offsite --storage main --mode gateway", "repository update offsite --insider-protection 7",
+            "tenant add acme", "subtenant add acme branch", "subtenant update acme branch --disable",
+            "quota set acme main 1G",
+        ] {
+            try done(line)
+        }
         let month = try run("report", "--month", "2026-01", "--csv")
         #expect(month.code == 0 && month.output.hasPrefix("tenant,subtenant,repository,days"), "\(month)")
         try done("gateway add g1 --kind relay --address 127.0.0.1:6180")
@@ -194,12 +196,12 @@ import Testing
         try done("webhook list")
         try refused("webhook test \(id)", "not_found")
         try refused("webhook remove \(id)", "not_found")
-        try done("maintenance on --message Later.")
-        try done("maintenance off")
-        try done("alarm list")
-        try done("session list")
-        try done("device list")
-        try done("deletion list")
+        for line in [
+            "maintenance on --message Later.", "maintenance off", "alarm list", "session list", "device list",
+            "deletion list",
+        ] {
+            try done(line)
+        }
         try refused("deletion approve \(id)", "not_found")
         try refused("deletion reject \(id)", "not_found")
         try refused("recovery approve", "not_found")

@@ -254,11 +254,7 @@ import Testing
             let repository = try await provider.repository()
             let tenant = try await provider.tenant(in: repository, limit: nil)
             let session = try await tenant.session()
-            let pool = provider.database.pool
-            try await pool.writeWithoutTransaction { db in
-                let pages = try Int.fetchOne(db, sql: "PRAGMA page_count") ?? 0
-                try db.execute(sql: "PRAGMA max_page_count = \(pages + 4)")
-            }
+            try await provider.database.leaveRoom(pages: 4)
             var granted = 0
             let error = await expectError(.storageFull) {
                 for _ in 0..<2000 {
@@ -270,7 +266,7 @@ import Testing
             #expect(granted > 0)
             // All of what was answered, and nothing else.
             #expect(try await tenant.record().reserved == granted)
-            try await pool.writeWithoutTransaction { try $0.execute(sql: "PRAGMA max_page_count = 1000000") }
+            try await provider.database.leaveRoom(pages: 1_000_000)
             _ = try await provider.database.reserve(session, [object(10)])
             #expect(try await tenant.record().reserved == granted + 10)
         }
@@ -278,9 +274,9 @@ import Testing
 
     @Test func aReadOnlyDatabaseIsTyped() async throws {
         try await TestProvider.with { provider in
-            try await provider.database.pool.writeWithoutTransaction { try $0.execute(sql: "PRAGMA query_only = 1") }
+            try await provider.database.setReadOnly(true)
             await expectError(.accessDenied) { try await provider.database.addTenant("one") }
-            try await provider.database.pool.writeWithoutTransaction { try $0.execute(sql: "PRAGMA query_only = 0") }
+            try await provider.database.setReadOnly(false)
             _ = try await provider.database.addTenant("one")
         }
     }

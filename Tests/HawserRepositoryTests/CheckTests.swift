@@ -59,18 +59,20 @@ struct CheckTests {
         }
     }
 
+    private static func damaged(_ bytes: [UInt8], _ damage: String) -> [UInt8] {
+        switch damage {
+        case "cut": Array(bytes.dropLast(1 + bytes.count / 3))
+        case "emptied": []
+        default: Corpus.flipping(bit: bytes.count * 4 + 3, of: bytes)
+        }
+    }
+
     @Test("Every object that is cut short, emptied or changed is named", arguments: ["cut", "emptied", "flipped"])
     func namesEveryObject(damage: String) async throws {
         try await with { fixture, _ in
             for key in try await fixture.keys("") where key.kind != .config && key.kind != .keySlot {
                 let bytes = try await fixture.memory.get(key, range: nil)
-                let damaged =
-                    switch damage {
-                    case "cut": Array(bytes.dropLast(1 + bytes.count / 3))
-                    case "emptied": [UInt8]()
-                    default: Corpus.flipping(bit: bytes.count * 4 + 3, of: bytes)
-                    }
-                fixture.memory.replace(key, with: damaged)
+                fixture.memory.replace(key, with: Self.damaged(bytes, damage))
                 let summary = try await fixture.check(.all)
                 #expect(summary.errorCount > 0, "\(key)")
                 #expect(summary.findings.contains { $0.key == key.path }, "\(key): \(summary.findings.map(\.key))")
@@ -105,13 +107,7 @@ struct CheckTests {
             for (key, bytes, _) in objects { _ = try await fixture.memory.put(key, bytes, sha256: #require(key.name)) }
             #expect(try await fixture.check(.all).findings.isEmpty)
             for (key, bytes, severity) in objects {
-                let damaged =
-                    switch damage {
-                    case "cut": Array(bytes.dropLast(1 + bytes.count / 3))
-                    case "emptied": [UInt8]()
-                    default: Corpus.flipping(bit: bytes.count * 4 + 3, of: bytes)
-                    }
-                fixture.memory.replace(key, with: damaged)
+                fixture.memory.replace(key, with: Self.damaged(bytes, damage))
                 let findings = try await fixture.check(.all).findings
                 #expect(findings.map(\.key) == [key.path])
                 #expect(findings.map(\.severity) == [severity])

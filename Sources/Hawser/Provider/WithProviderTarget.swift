@@ -48,6 +48,7 @@ public func withProviderTarget<Result: Sendable>(
         onProfileChange: onProfileChange
     ) { connection in
         let repository = try await connection.repository(called: name)
+        let limited = { @Sendable (store: any ObjectStore) in try layers(connection.throttled(store)) }
         guard !purpose.isReadOnly else {
             let store = ProviderStore(
                 connection,
@@ -57,8 +58,7 @@ public func withProviderTarget<Result: Sendable>(
                 logger: logger
             ) { _ in }
             return try await store.whileWatching {
-                let throttled = try connection.throttled(store)
-                return try await body(TargetDataMover(store: layers(throttled), access: .remote))
+                try await body(TargetDataMover(store: limited(store), access: .remote))
             }
         }
         var quota = QuotaMonitor.Settings()
@@ -74,8 +74,7 @@ public func withProviderTarget<Result: Sendable>(
             ) { await monitor.setLeasing($0) }
             return try await store.whileWatching {
                 let leases = ProviderLeases(monitor: monitor, store: store)
-                let throttled = try connection.throttled(store)
-                return try await body(TargetDataMover(store: layers(throttled), leases: leases, access: .remote))
+                return try await body(TargetDataMover(store: limited(store), leases: leases, access: .remote))
             }
         }
     }
@@ -94,7 +93,8 @@ extension ProviderStore {
 }
 
 extension ProviderConnection {
-    /// Goes no faster than all machines of the tenant together may: in direct mode nobody else holds this one to it.
+    /// Goes no faster than all machines of the tenant together may: in direct mode nobody else holds this one to
+    /// it, in gateway mode the gateway server does anyway.
     fileprivate nonisolated func throttled(_ store: any ObjectStore) throws -> any ObjectStore {
         try ThrottledStore(
             store,

@@ -74,8 +74,11 @@ final class Console: Sendable {
     }
 
     private func write(json: JSONValue) {
-        let bytes = isTerminal ? Self.harmless(json.bytes) : json.bytes
-        write(bytes: bytes + [UInt8(ascii: "\n")], flushing: true)
+        write(bytes: Self.line(json, toTerminal: isTerminal), flushing: true)
+    }
+
+    private static func line(_ json: JSONValue, toTerminal: Bool) -> [UInt8] {
+        (toTerminal ? harmless(json.bytes) : json.bytes) + [UInt8(ascii: "\n")]
     }
 
     /// The same JSON with DEL and C1 control characters (U+0080 to U+009F) escaped: a terminal would obey them.
@@ -119,9 +122,7 @@ final class Console: Sendable {
     func jsonProblem(_ object: JSONObject) {
         state.withLock { state in
             Self.flush(&state)
-            let json = JSONValue.object(object).bytes
-            let bytes = isatty(STDERR_FILENO) == 1 ? Self.harmless(json) : json
-            Self.writeAll(STDERR_FILENO, bytes + [UInt8(ascii: "\n")])
+            Self.writeAll(STDERR_FILENO, Self.line(.object(object), toTerminal: isatty(STDERR_FILENO) == 1))
         }
     }
 

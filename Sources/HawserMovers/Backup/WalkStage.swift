@@ -136,6 +136,9 @@ struct WalkStage: Sendable {
         guard let known, known.entry.kind == found.kind, isUnchanged(found, known) else {
             return try await fresh(found).map { ($0, known == nil) }
         }
+        if case .whole = known.progress, try await !references(known.entry) {
+            return try await fresh(found).map { ($0, false) }
+        }
         var entry = found
         if hasOldChangeTime(found, known) {
             // The attributes and the link's target are the same too.
@@ -143,7 +146,8 @@ struct WalkStage: Sendable {
             entry.attributeBlob = known.entry.attributeBlob
             entry.linkTarget = known.entry.linkTarget
             entry.inodeFlags = known.entry.inodeFlags
-        } else {
+        } else if case .whole = known.progress {
+            // What is read anew brings its own.
             guard let completed = try await completed(found) else { return nil }
             entry = completed
         }
@@ -153,7 +157,6 @@ struct WalkStage: Sendable {
             let isThere = try await references(resume.content)
             return (WalkItem(entry: entry, content: .reading(resume: isThere ? resume : nil)), false)
         case .whole:
-            guard try await references(known.entry) else { return try await fresh(found).map { ($0, false) } }
             entry.content = known.entry.content
             return (WalkItem(entry: entry, content: .nothing), false)
         }

@@ -30,6 +30,8 @@ final class TreeWalk {
     private var levelCount = 0
     /// The path of the last level. Kept once: in a deep tree the sum of all would be large.
     private var path = EntryPath.root
+    /// Of given paths and what leads to them.
+    private var failed: [EntryPath: HawserError] = [:]
 
     // Levels above these give back their descriptors: a tree can be deeper than the process may have files open.
     private static let openLevels = 32
@@ -53,6 +55,17 @@ final class TreeWalk {
                 }
             }
         }
+        // Of nothing there is no snapshot, which would count among those that are kept.
+        guard let error = failed.values.first else { return }
+        let isSomething = source.roots.paths.contains { path in
+            !sequence(first: path, next: \.parent).contains { failed[$0] != nil }
+        }
+        if !isSomething { throw error }
+    }
+
+    private func tell(_ path: EntryPath, _ error: HawserError, _ visit: Visit) async throws {
+        if source.roots.contains(path) || source.roots.names(leadingOnFrom: path) != nil { failed[path] = error }
+        try await visit(.problem(path, error))
     }
 
     // MARK: Going down
@@ -87,7 +100,7 @@ final class TreeWalk {
             do throws(CallFailure) {
                 handle = try DirectoryScan.open(name, in: parent, pathOnly: true, following: true)
             } catch {
-                return try await visit(.problem(directory, error.error(at: directory)))
+                return try await tell(directory, error.error(at: directory), visit)
             }
             try await giveNarrowed(handle, at: directory, visit)
             return
@@ -97,7 +110,7 @@ final class TreeWalk {
         switch try await scan(name, index: index, in: parent, &group) {
         case .success(let scan): try await give(scan, at: directory, device: device, visit)
         case .failure(let failure):
-            try await visit(.problem(directory, failure.error(at: directory)))
+            try await tell(directory, failure.error(at: directory), visit)
         }
     }
 
@@ -161,7 +174,7 @@ final class TreeWalk {
                 if source.options.excludes.patterns.matches(path) { continue }
                 if let kept, !kept.contains(Array(path.name)) { continue }
                 switch statuses[index - position] {
-                case .failure(let failure): try await visit(.problem(path, failure.error(at: path)))
+                case .failure(let failure): try await tell(path, failure.error(at: path), visit)
                 case .status(let status): try await give(status, at: path, in: &level, visit)
                 }
             }
@@ -209,13 +222,13 @@ final class TreeWalk {
                         try FileCalls.status(name, in: level.handle?.descriptor ?? -1, following: true)
                     }
                 } catch {
-                    return try await visit(.problem(path, error.error(at: path)))
+                    return try await tell(path, error.error(at: path), visit)
                 }
             }
         }
         guard let kind = status.kind else {
             let error = HawserError(.unsupported, "It is of a kind that Hawser doesn't know.", place: path.description)
-            return try await visit(.problem(path, error))
+            return try await tell(path, error, visit)
         }
         if kind == .file, let largest = source.options.excludes.largestFile, status.size > largest { return }
         try await visit(.entry(status.entry(at: path, kind: kind, accounts: source.accounts, links: source.links)))
@@ -243,7 +256,7 @@ final class TreeWalk {
                     try FileCalls.status(name, in: handle.descriptor, following: !isGiven)
                 }
             } catch {
-                try await visit(.problem(path, error.error(at: path)))
+                try await tell(path, error.error(at: path), visit)
                 continue
             }
             guard let kind = status.kind, isGiven || kind == .directory else {
@@ -252,7 +265,7 @@ final class TreeWalk {
                     "A path to back up is of an unknown kind.",
                     place: path.description
                 )
-                try await visit(.problem(path, error))
+                try await tell(path, error, visit)
                 continue
             }
             try await visit(.entry(status.entry(at: path, kind: kind, accounts: source.accounts, links: source.links)))

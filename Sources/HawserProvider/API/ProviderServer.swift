@@ -106,11 +106,10 @@ public final class ProviderServer: Service {
             if let folder = configuration.folder {
                 let commands = ServerCommands(
                     certificates: certificates,
-                    alarms: alarms,
                     service: AdminService(
                         database,
                         folder: folder,
-                        alarms: configuration.alarms,
+                        alarms: alarms,
                         storageWork: parts.storageWork,
                         joinString: database.joinStrings(domain: configuration.domain) { certificates.authorities }
                     )

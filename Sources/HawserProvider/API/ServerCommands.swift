@@ -31,10 +31,9 @@ public struct AuthorityStatus: Codable, Sendable {
     public var nextStep: Double?
 }
 
-/// All commands: those of the certificates here, the others on the database; alarms are of both.
+/// All commands: those of the certificates here, the others on the database.
 struct ServerCommands: AdminTransport {
     let certificates: CertificateKeeper
-    let alarms: AlarmWatch
     let service: AdminService
 
     func perform(_ operation: String, _ body: Data) async throws -> Data {
@@ -54,11 +53,6 @@ struct ServerCommands: AdminTransport {
                 actor: service.actor
             )
             return try adminEncoder().encode(status)
-        case AlarmList.operation:
-            let found = try await service.perform(operation, body)
-            return try await adminEncoder().encode(
-                JSONDecoder().decode([ProviderAlarm].self, from: found) + alarms.machineAlarms()
-            )
         default:
             return try await service.perform(operation, body)
         }

@@ -22,8 +22,8 @@ public struct AdminService: AdminTransport {
     public var actor: String
     public var joinString: JoinString?
     let storageWork: StorageWork
-    /// What the server is told of, and its webhooks.
-    let alarms: AlarmSettings
+    /// The running server's.
+    let alarms: AlarmWatch?
 
     public init(
         _ database: ConfigurationDatabase,
@@ -35,7 +35,7 @@ public struct AdminService: AdminTransport {
         self.folder = folder
         self.actor = actor
         self.joinString = joinString
-        alarms = AlarmSettings()
+        alarms = nil
         // What is found is the command's output; a log would come between.
         storageWork = StorageWork(database, logger: Logger(label: "hawser.provider") { _ in SwiftLogNoOpLogHandler() })
     }
@@ -44,7 +44,7 @@ public struct AdminService: AdminTransport {
     init(
         _ database: ConfigurationDatabase,
         folder: ProviderFolder,
-        alarms: AlarmSettings,
+        alarms: AlarmWatch,
         storageWork: StorageWork,
         joinString: JoinString?
     ) {

@@ -16,13 +16,13 @@ public struct AlarmList: AdminRequest {
     }
 
     public func run(_ service: AdminService) async throws -> [ProviderAlarm] {
-        var settings = service.alarms
+        var settings = service.alarms?.settings ?? AlarmSettings()
         settings.daysWithoutBackup = daysWithoutBackup ?? settings.daysWithoutBackup
         settings.daysBeforeEnd = daysBeforeEnd ?? settings.daysBeforeEnd
         let days = [settings.daysWithoutBackup, settings.daysBeforeEnd]
         guard days.allSatisfy(AlarmSettings.days.contains) else {
             throw HawserError(.invalidArgument, "A number of days is 0 to 36500.")
         }
-        return try await service.database.alarms(settings)
+        return try await service.database.alarms(settings) + (service.alarms?.machineAlarms() ?? [])
     }
 }

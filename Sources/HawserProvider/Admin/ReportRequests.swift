@@ -72,7 +72,7 @@ public struct UsageMonth: AdminRequest {
         /// Bytes of objects that gateway servers sent.
         public var egress: Int
         /// What of these only the storage counts, by the way on which the repository is reached now.
-        public var uncounted: [Uncounted] = []
+        public var uncounted: [Uncounted]
     }
 
     public enum Uncounted: String, Codable, Sendable {
@@ -80,30 +80,26 @@ public struct UsageMonth: AdminRequest {
     }
 
     public func run(_ service: AdminService) async throws -> [Line] {
-        var lines = try await lines(service)
-        let uncounted = try await service.uncounted()
-        for index in lines.indices { lines[index].uncounted = uncounted[lines[index].repository] ?? [] }
-        return lines
-    }
-
-    private func lines(_ service: AdminService) async throws -> [Line] {
         guard Timestamp(text: month + "-01T00:00:00.000000000Z") != nil else {
             throw HawserError(.invalidArgument, "A month is such as 2026-01.", place: month)
         }
         let days = try await service.database.usage(from: month + "-01", through: month + "-31")
         let byFolder = Dictionary(grouping: days, by: \.folder)
+        let uncounted = try await service.uncounted()
         return try await service.database.folderNames().compactMap { names in
             guard let days = byFolder[names.folder] else { return nil }
             let sampled = days.filter { $0.samples > 0 }
+            let sum = sampled.reduce(0.0) { $0 + Double($1.average) }
             return Line(
                 tenant: names.tenant,
                 subtenant: names.subtenant,
                 repository: names.repository,
                 days: sampled.count,
-                average: Int(sampled.reduce(0.0) { $0 + Double($1.average) } / Double(max(1, sampled.count))),
+                average: Int(sum / Double(max(1, sampled.count))),
                 peak: days.map(\.peak).max() ?? 0,
                 requests: days.reduce(0) { min($0 + $1.requests, ledgerBound) },
-                egress: days.reduce(0) { min($0 + $1.egress, ledgerBound) }
+                egress: days.reduce(0) { min($0 + $1.egress, ledgerBound) },
+                uncounted: uncounted[names.repository] ?? []
             )
         }
     }

@@ -34,8 +34,8 @@ extension LedgerSettings {
             (leaseSpan, 1...3600, "The time that a lease is for"),
             // docs/control-protocol.md, 6.
             (ticketLifetime, 60...900, "The life of a ticket"),
-            // The clocks' difference at least: what a ticket has stored after its end would count for nobody.
-            (ticketGrace, 300...86_400, "The time after a ticket's end"),
+            // The clocks' difference and the longest PUT: what a ticket stored after it would count for nobody.
+            (ticketGrace, 3900...86_400, "The time after a ticket's end"),
             (pruneMinimum, 0...(1 << 40), "What a prune may write beyond the limit"),
             (pruneDivisor, 1...1_000_000, "The divisor for what a prune may write beyond the limit"),
         ]

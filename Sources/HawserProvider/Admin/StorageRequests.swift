@@ -109,6 +109,7 @@ extension AdminService {
     ///
     /// - Throws: `conflict` for the key that has to be replaced.
     fileprivate func tryKey(_ secret: Secret, _ settings: StorageSettings, of storage: StorageRecord) async throws {
+        try ConfigurationDatabase.check(settings)
         if storage.keyMustBeRotated, try await database.storageSecret(storage.id) == secret {
             throw HawserError(
                 .conflict,

@@ -96,8 +96,7 @@ struct AlarmWatch: Sendable {
 
     private func diskAlarm() throws -> ProviderAlarm? {
         let manager = FileManager.default
-        let folder = URL(filePath: database.path).deletingLastPathComponent().path
-        let disk = try manager.attributesOfFileSystem(forPath: folder)
+        let disk = try manager.attributesOfFileSystem(forPath: parentFolder(of: database.path))
         let file = try manager.attributesOfItem(atPath: database.path)
         guard let free = disk[.systemFreeSize] as? Int, let size = file[.size] as? Int else { return nil }
         return Self.diskAlarm(free: free, database: size)

@@ -43,9 +43,10 @@ extension ConfigurationDatabase {
                 )
             )
         }
-        if let alarm = ProviderAlarm(try await clockJump()) { alarms.append(alarm) }
         let skew = now - clock.steady
-        if skew > Self.clockTolerance || skew < .zero - Self.clockTolerance {
+        if let alarm = ProviderAlarm(try await clockJump()) {
+            alarms.append(alarm)
+        } else if skew > Self.clockTolerance || skew < .zero - Self.clockTolerance {
             let text =
                 "The clock of this machine has jumped: it is \(skew / .seconds(1)) s off what the server counts. When it is right "
                 + "now, restart the server."

@@ -23,8 +23,11 @@ extension ConfigurationDatabase {
         let last = try Setting.steady.read(db).map { Moment(milliseconds: $0) } ?? wall
         let known = try Setting.clockJump.read(db)
         guard wall - last > longestAway, known?.approved.map({ wall - $0 > longestAway }) ?? true else {
+            let start = max(wall, last)
             try Setting.clockJump.set(nil, db)
-            return max(wall, last)
+            // Or an approval would be used up by a start that is killed.
+            try Setting.steady.set(start.milliseconds, db)
+            return start
         }
         try Setting.clockJump.set(ClockJump(last: last, wall: wall), db)
         // They may have ended meanwhile.

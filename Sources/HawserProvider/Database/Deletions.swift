@@ -81,11 +81,6 @@ extension ConfigurationDatabase {
         }
     }
 
-    /// What looks like a spree waits until the provider has looked at it.
-    public func holdDeletion(_ id: ControlID) async throws {
-        try await write { try $0.hold([id]) }
-    }
-
     /// Those to be carried out now. After a restore of the database, old ones wait for the provider's approval.
     ///
     /// - Parameter skipping: folders that are not looked at now.
@@ -264,6 +259,13 @@ extension ConfigurationDatabase {
 extension Database {
     /// From the index alone: the keys would be megabytes.
     fileprivate func sprees(in folder: ControlID?, percent: Int, most: Int, now: Moment) throws -> [ControlID] {
+        if let folder {
+            let all: Int? = try first(
+                "SELECT SUM(count) FROM deletion WHERE folder = ? AND NOT isApproved",
+                [folder.text]
+            ) { $0[0] }
+            guard all ?? 0 > most else { return [] }
+        }
         let day: Int64 = 86_400_000
         let those = folder == nil ? "IN (SELECT folder FROM deletion WHERE state = 'waiting')" : "= ?"
         let rows = try rows(

@@ -94,11 +94,9 @@ extension ProviderAlarm {
 
 extension Transaction {
     func noteSeen(_ device: ControlID, _ purpose: Purpose) throws {
-        try db.update("device", id: device, ["lastSeen": wall.milliseconds])
-        guard purpose == .backup else { return }
         try db.run(
-            "UPDATE device SET backsUpSince = ? WHERE id = ? AND backsUpSince IS NULL",
-            [wall.milliseconds, device.text]
+            "UPDATE device SET lastSeen = ?1, backsUpSince = IIF(?2, IFNULL(backsUpSince, ?1), backsUpSince) WHERE id = ?3",
+            [wall.milliseconds, purpose == .backup, device.text]
         )
     }
 

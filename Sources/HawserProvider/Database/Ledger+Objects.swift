@@ -21,7 +21,13 @@ extension ConfigurationDatabase {
             var writer = try LedgerWrite(transaction, target, self, isSettling: kind == nil)
             try writer.commit(objects)
             // Of a checkpoint nobody knows whether a backup will come of it; others' snapshots are made of old ones.
-            if kind == .snapshot, writer.purpose == .backup { try transaction.noteBackup(of: target.session) }
+            if kind == .snapshot, writer.purpose == .backup {
+                try transaction.noteBackup(of: target.session)
+                // It found room.
+                for folder in try writer.account().all where folder.refused != nil {
+                    try transaction.db.update("folder", id: folder.id, ["refused": nil])
+                }
+            }
             return (try writer.account().quota, transaction.wall)
         }
     }

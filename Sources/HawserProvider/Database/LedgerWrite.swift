@@ -346,6 +346,7 @@ struct LedgerWrite {
         }
         // Together, as the folder's row is the same for all.
         if sum.reserved > 0 { try apply(sum) }
+        if let refused = outcomes.lastIndex(where: \.isRefused) { try noteRefused(objects[refused].length, account) }
         return outcomes
     }
 
@@ -368,8 +369,7 @@ struct LedgerWrite {
             }
         }
         guard let row = try reservation(object) else {
-            guard let shortage else { return (.stored, .init()) }
-            try noteRefused(object.length, account)
+            guard let shortage else { throw Row.damaged("reservation") }
             return (.refused(shortage), .init())
         }
         guard row["state"] == "reserved" else { return (.stored, .init()) }

@@ -4,35 +4,16 @@ import GRDB
 enum Schema {
     static var migrator: DatabaseMigrator {
         var migrator = DatabaseMigrator()
-        migrator.registerMigration("1") { db in
-            try db.execute(sql: version1)
-        }
-        migrator.registerMigration("2") { db in
-            try db.execute(sql: version2)
-        }
-        migrator.registerMigration("3") { db in
-            try db.execute(sql: version3)
-        }
-        migrator.registerMigration("backups of devices") { db in
-            try db.execute(sql: backupsOfDevices)
-        }
-        migrator.registerMigration("bills of former folders") { db in
-            try db.execute(sql: billsOfFormerFolders)
-        }
-        migrator.registerMigration("removed subtenants") { db in
-            try db.execute(sql: removedSubtenants)
-        }
-        migrator.registerMigration("deletionCount") { db in
-            try db.execute(sql: deletionCount)
-        }
-        migrator.registerMigration("quotaRefused") { db in
-            try db.execute(sql: "ALTER TABLE folder ADD COLUMN refused INTEGER")
-        }
-        migrator.registerMigration("webhookHost") { db in
-            try db.execute(sql: webhookHost)
-        }
+        for (name, sql) in versions { migrator.registerMigration(name) { try $0.execute(sql: sql) } }
         return migrator
     }
+
+    private static let versions = [
+        ("1", version1), ("2", version2), ("3", version3), ("backups of devices", backupsOfDevices),
+        ("bills of former folders", billsOfFormerFolders), ("removed subtenants", removedSubtenants),
+        ("deletionCount", deletionCount), ("quotaRefused", "ALTER TABLE folder ADD COLUMN refused INTEGER"),
+        ("webhookHost", webhookHost),
+    ]
 
     // No sum goes beyond 1 EiB: four of them can be added without overflow, whatever a client tells.
     // Times are milliseconds since 1970, lengths are bytes. What is searched, summed or referred to has a column;

@@ -1,3 +1,4 @@
+import Dispatch
 import GRDB
 import HawserControl
 import HawserFormat
@@ -8,46 +9,35 @@ import Synchronization
 final class SessionStates: Sendable {
     private typealias Job = (session: SessionRecord, answer: CheckedContinuation<SessionState, any Error>)
 
-    private struct State {
-        var waiting: [Job] = []
-        var isReading = false
-    }
-
     // So that the first of thousands does not wait for the last one's.
     private static let largestGroup = 256
 
-    private let state = Mutex(State())
+    // Of nobody's task: who stops waiting ends no others' read.
+    private let queue = DispatchQueue(label: "hawser.provider.states")
+    private let waiting = Mutex<[Job]>([])
 
     func state(of session: SessionRecord, in database: ConfigurationDatabase) async throws -> SessionState {
         try await withCheckedThrowingContinuation { continuation in
-            let isFirst = state.withLock { state in
-                state.waiting.append((session, continuation))
-                defer { state.isReading = true }
-                return !state.isReading
+            let count = waiting.withLock { waiting in
+                waiting.append((session, continuation))
+                return waiting.count
             }
-            if isFirst { Task { await read(database) } }
+            if count == 1 { queue.async { self.read(database) } }
         }
     }
 
-    private func read(_ database: ConfigurationDatabase) async {
-        while let jobs = next() {
-            do {
-                let states = try await database.states(of: jobs.map(\.session))
-                for (job, state) in zip(jobs, states) { job.answer.resume(with: state) }
-            } catch {
-                for job in jobs { job.answer.resume(throwing: error) }
-            }
+    private func read(_ database: ConfigurationDatabase) {
+        let (jobs, isMore) = waiting.withLock { waiting in
+            let jobs = Array(waiting.prefix(Self.largestGroup))
+            waiting.removeFirst(jobs.count)
+            return (jobs, !waiting.isEmpty)
         }
-    }
-
-    private func next() -> [Job]? {
-        state.withLock { state in
-            guard !state.waiting.isEmpty else {
-                state.isReading = false
-                return nil
-            }
-            defer { state.waiting.removeFirst(min(Self.largestGroup, state.waiting.count)) }
-            return Array(state.waiting.prefix(Self.largestGroup))
+        if isMore { queue.async { self.read(database) } }
+        do {
+            let states = try database.states(of: jobs.map(\.session))
+            for (job, state) in zip(jobs, states) { job.answer.resume(with: state) }
+        } catch {
+            for job in jobs { job.answer.resume(throwing: providerError(error, place: database.path)) }
         }
     }
 }
@@ -60,9 +50,9 @@ extension ConfigurationDatabase {
         try await sessionStates.state(of: session, in: self)
     }
 
-    fileprivate func states(of sessions: [SessionRecord]) async throws -> [Result<SessionState, any Error>] {
+    fileprivate func states(of sessions: [SessionRecord]) throws -> [Result<SessionState, any Error>] {
         let wall = clock.wall
-        return try await read { db in
+        return try pool.read { db in
             let maintenance = try Setting.maintenance.read(db)
             return sessions.map { session in Result { try db.state(of: session, wall, maintenance: maintenance) } }
         }

@@ -119,7 +119,7 @@ extension ConfigurationDatabase {
         }
     }
 
-    private static func check(_ settings: StorageSettings) throws {
+    static func check(_ settings: StorageSettings) throws {
         guard settings.kind != .azure else {
             throw HawserError(.unsupported, "Storages of kind azure can't be used in this version.")
         }

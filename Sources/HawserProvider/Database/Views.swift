@@ -3,16 +3,22 @@ import HawserControl
 
 /// Records with the names that people know them by.
 extension ConfigurationDatabase {
+    /// Another subtenant may have the name of a removed one.
+    private static let subtenantName =
+        "subtenant.name || IIF(subtenant.deleteAfter IS NULL, '', ' (removed)') AS subtenantName"
+    /// Of a folder.
+    private static let owners = """
+        JOIN tenant ON tenant.id = folder.tenant JOIN repository ON repository.id = folder.repository
+        LEFT JOIN subtenant ON subtenant.id = folder.subtenant
+        """
+
     func quotas(of tenant: ControlID?) async throws -> [QuotaView] {
         try await read { db in
             try db.rows(
                 """
                 SELECT folder.*, tenant.name AS tenantName, repository.name AS repositoryName,
-                    subtenant.name || IIF(subtenant.deleteAfter IS NULL, '', ' (removed)') AS subtenantName,
-                    storage.settings AS storageSettings
-                FROM folder JOIN tenant ON tenant.id = folder.tenant
-                JOIN repository ON repository.id = folder.repository JOIN storage ON storage.id = repository.storage
-                LEFT JOIN subtenant ON subtenant.id = folder.subtenant
+                    \(Self.subtenantName), storage.settings AS storageSettings
+                FROM folder \(Self.owners) JOIN storage ON storage.id = repository.storage
                 WHERE ?1 IS NULL OR folder.tenant = ?1
                 ORDER BY tenantName, repositoryName, subtenantName
                 """,
@@ -31,11 +37,7 @@ extension ConfigurationDatabase {
     }
 
     /// Id, tenant, subtenant, repository.
-    static let folderNames = """
-        SELECT folder.id, tenant.name, subtenant.name, repository.name FROM folder
-        JOIN tenant ON tenant.id = folder.tenant JOIN repository ON repository.id = folder.repository
-        LEFT JOIN subtenant ON subtenant.id = folder.subtenant
-        """
+    static let folderNames = "SELECT folder.id, tenant.name, subtenant.name, repository.name FROM folder \(owners)"
 
     /// Of all folders, also of those that are gone.
     func folderNames() async throws -> [FolderNames] {
@@ -59,7 +61,7 @@ extension ConfigurationDatabase {
         try await read { db in
             try db.rows(
                 """
-                SELECT device.*, tenant.name AS tenantName, subtenant.name AS subtenantName
+                SELECT device.*, tenant.name AS tenantName, \(Self.subtenantName)
                 FROM device JOIN tenant ON tenant.id = device.tenant
                 LEFT JOIN subtenant ON subtenant.id = device.subtenant
                 WHERE ?1 IS NULL OR device.tenant = ?1
@@ -112,10 +114,8 @@ extension ConfigurationDatabase {
             try db.rows(
                 """
                 SELECT deletion.id, deletion.count, deletion.requested, deletion.notBefore, deletion.state,
-                    tenant.name AS tenantName, subtenant.name AS subtenantName, repository.name AS repositoryName
-                FROM deletion JOIN folder ON folder.id = deletion.folder
-                JOIN tenant ON tenant.id = folder.tenant JOIN repository ON repository.id = folder.repository
-                LEFT JOIN subtenant ON subtenant.id = folder.subtenant
+                    tenant.name AS tenantName, \(Self.subtenantName), repository.name AS repositoryName
+                FROM deletion JOIN folder ON folder.id = deletion.folder \(Self.owners)
                 WHERE \(condition) ORDER BY deletion.requested
                 """,
                 arguments

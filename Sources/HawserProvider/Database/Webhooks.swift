@@ -131,7 +131,10 @@ extension ConfigurationDatabase {
         func place(_ alarm: ProviderAlarm) -> [String] { [alarm.code, alarm.subject] }
         let levels = Dictionary(known.map { (place($0), $0.level ?? 0) }) { max($0, $1) }
         let current = Dictionary(alarms.map { (place($0), $0) }) { first, _ in first }
-        let new = alarms.filter { alarm in levels[place(alarm)].map { $0 < alarm.level ?? 0 } ?? true }
+        var told: Set<[String]> = []
+        let new = alarms.filter { alarm in
+            told.insert(place(alarm)).inserted && levels[place(alarm)].map { $0 < alarm.level ?? 0 } ?? true
+        }
         guard levels != current.mapValues({ $0.level ?? 0 }) else { return [] }
         try await write { transaction in
             let db = transaction.db

@@ -41,6 +41,8 @@ public enum TicketOutcome: Sendable, Hashable {
     case stored
     /// No room.
     case refused(AccountShortage)
+
+    var isRefused: Bool { if case .refused = self { true } else { false } }
 }
 
 /// An object whose ticket has ended; a HEAD of the storage tells whether it is there.

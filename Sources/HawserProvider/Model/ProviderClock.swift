@@ -10,7 +10,8 @@ public import HawserFormat
 ///
 /// Lifetimes (of leases, sessions, codes) count on `steady`, which starts from the wall clock, or where the server
 /// before this one had come to (`ConfigurationDatabase.startOfTime`), and then runs by the machine's monotonic clock: a
-/// wall clock that jumps ends nothing and revives nothing. Dates that people set (the end of a contract, days of a report) are compared with `wall`.
+/// wall clock that jumps ends nothing and revives nothing. Dates that people set (the end of a contract, days of a report)
+/// are compared with `wall`.
 public struct ProviderClock: Sendable {
     private let wallClock: @Sendable () -> Timestamp
     private let monotonic: @Sendable () -> Duration

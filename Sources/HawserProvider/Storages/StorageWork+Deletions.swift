@@ -33,6 +33,8 @@ extension StorageWork {
                     }
                     if let failure { throw failure }
                 }
+                // With what was asked for meanwhile.
+                try await holdSprees()
             }
         }
     }
@@ -61,7 +63,10 @@ extension StorageWork {
             return try await withThrowingTaskGroup(of: Bool.self) { group in
                 group.addTask {
                     do {
-                        return try await self.alone(in: deletion.folder) { try await self.carryOut(deletion, place) }
+                        return try await self.alone(in: deletion.folder) {
+                            try await self.holdSprees(in: deletion.folder)
+                            return try await self.carryOut(deletion, place)
+                        }
                     } catch {
                         self.failed(.delete, place, error)
                         return false
@@ -83,8 +88,6 @@ extension StorageWork {
     ///
     /// - Returns: `false` when another deletion in the folder has to end first, or the provider has to approve.
     private func carryOut(_ deletion: DeletionRecord, _ place: Place) async throws -> Bool {
-        // With what was asked for, and done, while this waited.
-        try await holdSprees(in: deletion.folder)
         // While this waited, others may have done it, and what the keys name now may be new.
         guard let current = try await database.waitingDeletion(deletion.id) else { return false }
         // Checked when it was asked for; the database could have been changed by others.

@@ -104,11 +104,11 @@ final class StorageWork: Sendable {
         state.withLock { $0.disturbed.isPaused(place.folder.id.text, at: database.clock.steady) }
     }
 
+    func noteQuiet(_ place: Place) { state.withLock { $0.disturbed.succeeded(place.folder.id.text) } }
+
     /// By how much this machine's clock is ahead of those of storages, negative when it is behind; where it is so much that
     /// they refused requests.
     var clocksAhead: [ControlID: Duration] { state.withLock { $0.clocksAhead } }
-
-    func noteQuiet(_ place: Place) { state.withLock { $0.disturbed.succeeded(place.folder.id.text) } }
 
     /// Works on each storage for itself. Passes over one where the same job is at work.
     func byStorage(

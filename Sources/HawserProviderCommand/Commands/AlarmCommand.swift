@@ -14,7 +14,7 @@ struct AlarmListCommand: AsyncParsableCommand {
         commandName: "list",
         abstract: "List full quotas, tenants without backups, contracts that end, and what else wants a look.",
         discussion: """
-            Certificates and the disk are looked at by the running server only. Days that are not given are as `serve` was
+            Certificates and the disk are looked at by the running server only. Days that are not given are as `serve` was \
             told, or else 3 and 30.
 
             Example: hawser-provider alarm list --days-without-backup 2

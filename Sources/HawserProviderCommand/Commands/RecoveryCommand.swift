@@ -13,7 +13,7 @@ struct RecoveryCommand: ParsableCommand {
 struct RecoveryApproveCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "approve",
-        abstract: "Carry out deletions that were asked for before the restore.",
+        abstract: "Carry out deletions from before a restore, or approve the clock.",
         discussion: """
             With --clock: say that the clock is right, which was days ahead when the server started. It goes by it from its \
             next start on.
@@ -26,7 +26,7 @@ struct RecoveryApproveCommand: AsyncParsableCommand {
     @OptionGroup var options: ProviderOptions
 
     func run() async throws {
-        guard !clock else {
+        if clock {
             let answer = try await options.perform(ClockApprove())
             return try Output.show(answer, options, "The clock is approved. Restart the server.")
         }

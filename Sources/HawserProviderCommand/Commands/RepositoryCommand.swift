@@ -30,9 +30,8 @@ struct RepositoryAddCommand: AsyncParsableCommand {
         fields.apply(to: &settings)
         let request = RepositoryAdd(name: name, storage: storage, settings: settings)
         let record = try await Administration.with(options.folder) { admin in
-            let record = try await admin.perform(request)
             try await fields.warnOfUnknownServers(admin)
-            return record
+            return try await admin.perform(request)
         }
         try Output.show(record, options, "Added repository \(record.name) (\(record.id)).")
     }
@@ -102,9 +101,8 @@ struct RepositoryUpdateCommand: AsyncParsableCommand {
             let all = try await admin.perform(RepositoryList())
             var settings = all.first { [$0.name, $0.id.text].contains(repository) }?.settings ?? RepositorySettings()
             fields.apply(to: &settings)
-            let record = try await admin.perform(RepositoryUpdate(repository: repository, settings: settings))
             try await fields.warnOfUnknownServers(admin)
-            return record
+            return try await admin.perform(RepositoryUpdate(repository: repository, settings: settings))
         }
         try Output.show(record, options, "Changed repository \(record.name).")
     }

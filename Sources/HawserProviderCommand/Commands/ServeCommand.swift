@@ -246,7 +246,7 @@ struct StorageWorkOptions: ParsableArguments {
 struct AlarmOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
-            "Tell of tenants whose last backup is older: 3 by default. [HAWSER_PROVIDER_DAYS_WITHOUT_BACKUP]",
+            "Tell of machines whose last backup is older: 3 by default. [HAWSER_PROVIDER_DAYS_WITHOUT_BACKUP]",
             valueName: "days"
         )
     )
@@ -261,19 +261,15 @@ struct AlarmOptions: ParsableArguments {
 
     func settings() throws -> AlarmSettings {
         var settings = AlarmSettings()
-        if let days = try Self.days(daysWithoutBackup, "HAWSER_PROVIDER_DAYS_WITHOUT_BACKUP") {
-            settings.daysWithoutBackup = days
-        }
-        if let days = try Self.days(daysBeforeEnd, "HAWSER_PROVIDER_DAYS_BEFORE_END") { settings.daysBeforeEnd = days }
-        return settings
-    }
-
-    private static func days(_ given: Int?, _ variable: String) throws -> Int? {
-        guard let text = given.map(String.init) ?? Environment.value(variable) else { return nil }
-        guard let days = Int(text), AlarmSettings.days.contains(days) else {
+        settings.daysWithoutBackup =
+            try daysWithoutBackup ?? Environment.number("HAWSER_PROVIDER_DAYS_WITHOUT_BACKUP")
+            ?? settings.daysWithoutBackup
+        settings.daysBeforeEnd =
+            try daysBeforeEnd ?? Environment.number("HAWSER_PROVIDER_DAYS_BEFORE_END") ?? settings.daysBeforeEnd
+        for days in [settings.daysWithoutBackup, settings.daysBeforeEnd] where !AlarmSettings.days.contains(days) {
             throw ValidationError("Days are 0 to 36500.")
         }
-        return days
+        return settings
     }
 }
 

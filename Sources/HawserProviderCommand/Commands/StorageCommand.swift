@@ -209,7 +209,7 @@ struct StorageAddCommand: AsyncParsableCommand {
 
     @Argument(help: "The storage's name.") var name: String
     @Option(help: ArgumentHelp("amazon, google or compatible.", valueName: "kind")) var kind: StorageKind
-    @Option(help: ArgumentHelp("The bucket, or container.", valueName: "name")) var bucket: String
+    @Option(help: ArgumentHelp("The bucket.", valueName: "name")) var bucket: String
     @Option(help: ArgumentHelp("Put everything below this.", valueName: "prefix")) var prefix = ""
     @Flag(help: "Make no repository yet.") var noRepository = false
     @OptionGroup var fields: StorageFields
@@ -235,9 +235,8 @@ struct StorageAddCommand: AsyncParsableCommand {
             repository: noRepository ? nil : place
         )
         let answer = try await Administration.with(options.folder) { admin in
-            let answer = try await admin.perform(request)
-            try await repository.warnOfUnknownServers(admin)
-            return answer
+            if !noRepository { try await repository.warnOfUnknownServers(admin) }
+            return try await admin.perform(request)
         }
         let made = answer.repository.map { " with repository \($0.name)" } ?? ""
         try Output.show(answer, options, "Added storage \(name) (\(answer.storage.id))\(made).")
@@ -301,7 +300,7 @@ struct StorageShowCommand: AsyncParsableCommand {
 }
 
 extension SecurityTokenSettings {
-    var text: String {
+    fileprivate var text: String {
         let source = roleARN.map { "of role \($0)" } ?? principal.map { "of roles for user \($0)" } ?? "of no role"
         var parts = [source, "for \(lifetime / 3600) hours"]
         if let endpoint { parts.append("made at \(endpoint)") }

@@ -44,8 +44,8 @@ struct TenantFields: ParsableArguments {
     func warn(of tenant: TenantRecord) {
         guard leaseEnd != nil, let end = tenant.leaseEnd, end <= ProviderClock().wall else { return }
         Output.warning(
-            "hawser-provider: The contract of \(tenant.name) is over since \(end.text) UTC: it can restore, and prune for 30 days, "
-                + "and its backups were ended."
+            "The contract of \(tenant.name) is over since \(end.text) UTC: it can restore, and prune for 30 days, and not back "
+                + "up."
         )
     }
 

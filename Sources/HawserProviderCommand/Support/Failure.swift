@@ -5,6 +5,8 @@ import HawserFormat
 /// Says why the command failed, and ends the program: 1 failed, 64 wrong usage.
 enum Failure {
     static func exit(_ error: any Error, of command: any ParsableCommand.Type) -> Never {
+        // The command has said why.
+        if let error = error as? ExitCode { Glibc.exit(error.rawValue) }
         let isJSON = CommandLine.arguments.contains("--json")
         if let error = error as? HawserError {
             report(displayText(error.description.utf8), reason: error.code.description, code: 1, isJSON)

@@ -35,24 +35,31 @@ extension ChunkIndex {
     ///
     /// - Throws: `damaged` when the cached index is.
     func add(_ later: ChunkIndex, in cache: RepositoryCache) throws {
-        let known = Set(packs.map(\.name))
+        let known = state.withLock { state in
+            Set(state.packs.enumerated().filter { !state.gone.contains(UInt32($0.offset)) }.map(\.element.name))
+        }
         let new = later.packs.enumerated().filter { !known.contains($0.element.name) }
         let numbers = state.withLock { state in
-            state.refreshed = .now
             let first = state.packs.count
             state.packs += new.map(\.element)
             return Dictionary(uniqueKeysWithValues: zip(new.map { UInt32($0.offset) }, UInt32(first)...))
         }
-        var count = 0
-        try later.forEachRecord { if numbers[$0.packNumber] != nil { count += 1 } }
-        if count == 0 { return }
-        let run = try cache.makeRun(named: nil, count: count) { writer in
-            try later.forEachRecord { record in
-                guard let number = numbers[record.packNumber] else { return }
-                writer.append(IndexRecord(blob: record.blob, packNumber: number))
+        do {
+            var count = 0
+            try later.forEachRecord { if numbers[$0.packNumber] != nil { count += 1 } }
+            if count == 0 { return }
+            let run = try cache.makeRun(named: nil, count: count) { writer in
+                try later.forEachRecord { record in
+                    guard let number = numbers[record.packNumber] else { return }
+                    writer.append(IndexRecord(blob: record.blob, packNumber: number))
+                }
             }
+            state.withLock { $0.runs.append(run) }
+        } catch {
+            // Packs without their records would never get them.
+            drop(Set(numbers.values))
+            throw error
         }
-        state.withLock { $0.runs.append(run) }
     }
 
     /// How many chunks each pack has, at the packs' numbers.

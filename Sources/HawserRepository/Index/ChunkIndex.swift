@@ -97,8 +97,13 @@ public final class ChunkIndex: Sendable {
     /// Whoever has waited may find that another one has brought it up to date.
     let refreshing = ByteBudget(total: 1)
 
-    func isUnrefreshed(for pause: Duration) -> Bool {
-        state.withLock { state in state.refreshed.map { .now - $0 >= pause } ?? true }
+    /// Whether to bring it up to date now: not when that was tried within `pause`.
+    func beginsRefresh(after pause: Duration) -> Bool {
+        state.withLock { state in
+            if let last = state.refreshed, .now - last < pause { return false }
+            state.refreshed = .now
+            return true
+        }
     }
 
     /// How many packs no segment names yet, with their bytes and records.

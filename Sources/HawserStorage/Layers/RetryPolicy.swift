@@ -9,11 +9,11 @@ public struct RetryPolicy: Hashable, Sendable {
     public var firstDelay: Duration
     /// The upper bound of every pause, unless the storage asks for a longer one.
     public var maximumDelay: Duration
-    /// From the first attempt to the beginning of the last.
+    /// From the first failure to the beginning of the last attempt.
     public var maximumTime: Duration
 
-    // Eight attempts bridge 13 s on average, enough to find an address wrong; sixteen 70 s, of a storage that fails a
-    // single object. A storage that is away for up to ten minutes is a restart, an update, or a network that changes:
+    // Eight attempts bridge 13 s on average, enough to find an address wrong; sixteen 70 s, of a storage that answers
+    // others and fails a single object. A storage that is away for up to ten minutes is a restart, an update, or a network that changes:
     // longer failures are better told to people than waited for.
     public init(
         maximumAttempts: Int = 8,
@@ -56,7 +56,7 @@ package struct RetryState {
     /// pause is uniformly distributed between zero and a bound that doubles. What the storage asks for comes on top,
     /// so that clients that were sent away together don't come back together.
     /// - Parameters:
-    ///   - elapsed: since the first attempt began.
+    ///   - elapsed: since the first failure.
     ///   - random: in 0..<1.
     package mutating func pause(
         after error: any Error,

@@ -17,8 +17,8 @@ public final class RetryingStore: ObjectStore {
     private let stopwatch: Stopwatch
     private let random: @Sendable () -> Double
     private let onRetry: @Sendable (RetryEvent) -> Void
-    /// Requests that succeeded.
-    private let successes = Atomic(0)
+    /// Requests that the storage answered, for better or worse.
+    private let answers = Atomic(0)
 
     /// - Parameters:
     ///   - clock: one that stands still while the machine sleeps, or a closed laptop has used up its time.
@@ -56,7 +56,9 @@ public final class RetryingStore: ObjectStore {
     }
 
     private func isStored(_ key: ObjectKey, _ bytes: [UInt8]) async throws -> Bool {
-        guard let info = try await base.head(key) else { return false }
+        let info = try await base.head(key)
+        answers.add(1, ordering: .relaxed)
+        guard let info else { return false }
         guard key.name == nil else {
             if info.length == bytes.count { return true }
             throw HawserError(
@@ -89,22 +91,26 @@ public final class RetryingStore: ObjectStore {
         _ operation: StoreOperation,
         _ attempt: () async throws -> Result
     ) async throws -> Result {
-        let start = stopwatch.elapsed()
         var state = RetryState(policy: policy)
-        var known = successes.load(ordering: .relaxed)
+        var known = answers.load(ordering: .relaxed)
+        var firstFailure: Duration?
         while true {
             do {
                 let result = try await attempt()
-                successes.add(1, ordering: .relaxed)
+                answers.add(1, ordering: .relaxed)
                 return result
             } catch {
-                let elapsed = stopwatch.elapsed() - start
                 guard var cause = error as? HawserError else { throw error }
-                let successes = successes.load(ordering: .relaxed)
+                // Not from the beginning: a request may have waited for its turn in a throttle.
+                let now = stopwatch.elapsed()
+                let elapsed = now - (firstFailure ?? now)
+                firstFailure = firstFailure ?? now
+                if cause.code == .notFound || cause.code == .conflict { answers.add(1, ordering: .relaxed) }
+                let answers = answers.load(ordering: .relaxed)
                 // A damaged object tells nothing of the storage, and waiting mends it seldom.
                 let storage: StorageReach =
-                    successes == 0 || cause.code == .damaged ? .unknown : successes == known ? .away : .present
-                known = successes
+                    answers == 0 || cause.code == .damaged ? .unknown : answers == known ? .away : .present
+                known = answers
                 guard let pause = state.pause(after: error, elapsed: elapsed, random: random(), storage: storage) else {
                     // What can't be read so often is this object's own fault, and no reason to give up all others.
                     if cause.code == .damaged { cause.isRetryable = false }

@@ -3,18 +3,21 @@ import HawserTestServer
 import Synchronization
 import Testing
 
+extension CommandResult {
+    /// What a machine or a gateway joins with.
+    func joinString() throws -> String { try #require(objects.first?["join_string"] as? String, "\(self)") }
+}
+
 /// What no server may say.
 extension ProviderScene {
     func addSecret(_ text: String) { secrets.withLock { $0.append(text) } }
 
     func isSecret(in text: String) -> Bool { secrets.withLock { $0.contains { text.contains($0) } } }
 
-    /// What a machine or a gateway joins with, of the answer of a command.
     func joinString(_ result: CommandResult) throws -> String {
-        let answer = try #require(result.objects.first, "\(result)")
-        let join = try #require(answer["join_string"] as? String, "\(result)")
+        let join = try result.joinString()
         addSecret(join)
-        addSecret(try #require(answer["code"] as? String, "\(result)"))
+        addSecret(try #require(result.objects.first?["code"] as? String, "\(result)"))
         return join
     }
 

@@ -1,4 +1,3 @@
-import GRDB
 import HawserControl
 import HawserFormat
 import NIOHTTP1
@@ -32,11 +31,7 @@ import Testing
     @Test func aFullDiskPassesAndNothingThatWasAnsweredIsLost() async throws {
         try await withProvider { provider, client in
             let session = try await client.signIn()
-            let pool = provider.database.pool
-            try await pool.writeWithoutTransaction { db in
-                let pages = try Int.fetchOne(db, sql: "PRAGMA page_count") ?? 0
-                try db.execute(sql: "PRAGMA max_page_count = \(pages + 32)")
-            }
+            try await provider.database.leaveRoom(pages: 32)
             var stored = 0
             var answer = try await commit(client, session)
             while answer.status == 200 {
@@ -46,7 +41,7 @@ import Testing
             expectUnavailable(answer)
             #expect(stored > 0)
             #expect(try await poll(client, session).repositories[0].quota.used == stored)
-            try await pool.writeWithoutTransaction { try $0.execute(sql: "PRAGMA max_page_count = 1000000") }
+            try await provider.database.leaveRoom(pages: 1_000_000)
             #expect(try await commit(client, session).status == 200)
             #expect(try await poll(client, session).repositories[0].quota.used == stored + 1000)
         }
@@ -56,13 +51,12 @@ import Testing
         try await withProvider { provider, client in
             let device = try await client.register()
             let session = try await client.signIn(device)
-            let pool = provider.database.pool
-            try await pool.writeWithoutTransaction { try $0.execute(sql: "PRAGMA query_only = 1") }
+            try await provider.database.setReadOnly(true)
             expectUnavailable(try await commit(client, session))
             let request = try client.signInRequest(device, nonce: try await client.nonce())
             expectUnavailable(try await client.post(ControlAPI.sessions, request))
             #expect(try await poll(client, session).repositories[0].quota.used == 0)
-            try await pool.writeWithoutTransaction { try $0.execute(sql: "PRAGMA query_only = 0") }
+            try await provider.database.setReadOnly(false)
             #expect(try await commit(client, session).status == 200)
         }
     }

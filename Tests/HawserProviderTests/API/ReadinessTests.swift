@@ -1,4 +1,3 @@
-import GRDB
 import Testing
 
 @testable import HawserProvider
@@ -21,14 +20,15 @@ import Testing
                 defer { tasks.cancelAll() }
                 _ = try #require(await ports.first { _ in true })
                 #expect(server.isReady)
-                let pool = provider.database.pool
-                try await pool.writeWithoutTransaction { try $0.execute(sql: "PRAGMA query_only = 1") }
+                try await provider.database.setReadOnly(true)
                 // With its next sign of life.
-                while server.isReady { try await Task.sleep(for: .milliseconds(20)) }
+                try await provider.log.wait(for: "The configuration database can't be written")
+                #expect(!server.isReady)
+                try await provider.database.setReadOnly(false)
+                try await provider.log.wait(for: "The configuration database can be written again")
+                #expect(server.isReady)
                 let told = provider.log.lines.filter { $0.contains("The configuration database can't be written") }
                 #expect(told.count == 1)
-                try await pool.writeWithoutTransaction { try $0.execute(sql: "PRAGMA query_only = 0") }
-                while !server.isReady { try await Task.sleep(for: .milliseconds(20)) }
                 tasks.cancelAll()
                 while await tasks.nextResult() != nil {}
             }

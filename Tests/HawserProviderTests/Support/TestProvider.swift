@@ -1,4 +1,5 @@
 import Foundation
+import GRDB
 import HawserControl
 import HawserFormat
 import HawserTesting
@@ -165,5 +166,20 @@ final class Shared<Value: Sendable>: Sendable {
 
     func withLock<Result: Sendable>(_ body: (inout Value) throws -> Result) rethrows -> Result {
         try state.withLock { value in try body(&value) }
+    }
+}
+
+/// Disks that fail.
+extension ConfigurationDatabase {
+    /// As on a disk on which so many pages of 4 KiB are free.
+    func leaveRoom(pages: Int) async throws {
+        try await pool.writeWithoutTransaction { db in
+            let taken = try Int.fetchOne(db, sql: "PRAGMA page_count") ?? 0
+            try db.execute(sql: "PRAGMA max_page_count = \(taken + pages)")
+        }
+    }
+
+    func setReadOnly(_ isReadOnly: Bool) async throws {
+        try await pool.writeWithoutTransaction { try $0.execute(sql: "PRAGMA query_only = \(isReadOnly ? 1 : 0)") }
     }
 }
