@@ -3,7 +3,6 @@
 import contextlib
 import os
 import re
-import shutil
 import statistics
 import subprocess
 import sys
@@ -37,13 +36,13 @@ def test_server(binary, options):
         process.wait()
 
 
-def once(program, tree, folder, check=False):
+def once(bench, program, tree, folder, check=False):
     """Wall seconds of a first backup and a restore with a new repository."""
     program.start(folder)
     seconds = [program.measure("first", tree).wall, program.measure("restore", tree).wall]
     if check:
         program.call(["check", "--read-data"])
-    shutil.rmtree(folder)
+    bench.Removal.remove([folder])
     return seconds
 
 
@@ -60,7 +59,7 @@ def beside_perfect(bench, hawser, options, title, server_options, limits):
                     with test_server(binary, changes) as variables:
                         program.server = variables
                         print("bench: run %d, %s %s" % (number + 1, tree, " ".join(changes)), file=sys.stderr)
-                        seconds = once(program, tree, os.path.join(folder, "run"), bool(changes))
+                        seconds = once(bench, program, tree, os.path.join(folder, "run"), bool(changes))
                 found.setdefault(tuple(changes), []).append(seconds)
         print("\n### `%s`, %s\n\n| work | without | with | ratio | at most |\n| --- | ---: | ---: | ---: | ---: |" % (
             tree, title))

@@ -87,15 +87,11 @@ class Comparison:
                 for program in order:
                     print("bench: run %d, %s, %s" % (number + 1, work, program.name), file=sys.stderr)
                     self.add(work, program.name, program.measure(work, self.tree))
-                    if work == "restore":
-                        shutil.rmtree(program.target)
             copy = os.path.join(folder, "copy")
             command, environment = copy_command(
                 os.path.join(tools, "tools", "rclone", "bin", "rclone"), variables, self.remote.repository, copy)
             self.add("restore", "rclone copy of the objects", self.bench.run(command, environment)[0])
-            shutil.rmtree(copy)
-            for program in order:
-                shutil.rmtree(program.folder)
+            self.bench.Removal.remove([copy, *(program.folder for program in order)])
 
     def median(self, work, name, field):
         return statistics.median(getattr(each, field) for each in self.samples[work, name])
