@@ -24,11 +24,15 @@ public enum PackLayout {
     public static let metadataSize = 4 << 20
 
     /// How long data packs become in a repository that holds `storedBytes`: 16 MiB below 128 GiB, 32 below 512 GiB, 64
-    /// above; so a repository never has very many objects. At most an eighth of the memory that the job may use.
+    /// above; so a repository never has very many objects. At most an eighth of the memory that the job may use, and from
+    /// a sixteenth on in any repository: who gives much memory also wants few requests for a large first backup.
     public static func dataSize(storedBytes: UInt64, memory: Int) -> Int {
-        let size = storedBytes < 128 << 30 ? 16 << 20 : storedBytes < 512 << 30 ? 32 << 20 : 64 << 20
-        return max(metadataSize, min(size, memory / 8 / grain * grain))
+        let usual = storedBytes < 128 << 30 ? 16 << 20 : storedBytes < 512 << 30 ? 32 << 20 : greatestSize
+        let size = min(max(usual, memory / 16), memory / 8, greatestSize)
+        return max(metadataSize, size / grain * grain)
     }
+
+    private static let greatestSize = 64 << 20
 
     // Of 4 MiB, 64 KiB are 1.6 %; of 16 MiB, 0.4 %.
     static let grain = 64 << 10

@@ -220,8 +220,10 @@ struct PackTests {
     @Test func sizesGrowWithTheRepository() {
         #expect(PackLayout.dataSize(storedBytes: 0, memory: 128 << 20) == 16 << 20)
         #expect(PackLayout.dataSize(storedBytes: 0, memory: 96 << 20) == 12 << 20)
-        #expect(PackLayout.dataSize(storedBytes: 128 << 30, memory: 1 << 30) == 32 << 20)
-        #expect(PackLayout.dataSize(storedBytes: 512 << 30, memory: 1 << 30) == 64 << 20)
+        #expect(PackLayout.dataSize(storedBytes: 0, memory: 512 << 20) == 32 << 20)
+        #expect(PackLayout.dataSize(storedBytes: 128 << 30, memory: 256 << 20) == 32 << 20)
+        #expect(PackLayout.dataSize(storedBytes: 512 << 30, memory: 512 << 20) == 64 << 20)
+        #expect(PackLayout.dataSize(storedBytes: 0, memory: 8 << 30) == 64 << 20)
         #expect(PackLayout.dataSize(storedBytes: .max, memory: 0) == 4 << 20)
     }
 }
