@@ -7,7 +7,7 @@ import Testing
 @Suite("S3 storage")
 struct S3Tests {
     /// What a user of the server sets, and nothing of whoever runs the tests.
-    private static func variables(
+    static func variables(
         _ server: S3TestServer,
         bucket: String = "hawser",
         secret: String = "hawser/test+secret"
@@ -165,6 +165,104 @@ struct S3Tests {
             try await expect(0, bench, variables, "storage", "probe", "--remember")
             try await expect(0, bench, variables, "backup", bench.source)
             try await expect(0, bench, variables, "check", "--read-data")
+        }
+    }
+
+    @Test("A storage that names its region is asked in that one; 14 with its words when it names none")
+    func region() async throws {
+        var configuration = S3TestServer.Configuration()
+        configuration.region = "eu-central-1"
+        try await withS3TestServer(configuration) { server in
+            let bench = try Workbench()
+            let variables = Self.variables(server)
+            try await expect(0, bench, variables, "init")
+            try bench.write("file", bytes: 1 << 20)
+            try await expect(0, bench, variables, "backup", bench.source)
+            try await expect(0, bench, variables, "check", "--read-data")
+            let malformed = ScriptedAnswer.error(400, "AuthorizationHeaderMalformed")
+            server.add(ServerFault(.answer(malformed), occurrence: .every))
+            let result = try await bench.start(["snapshots", "--json"], changing: variables).result()
+            result.expect(14)
+            let message = result.message("exit_error")?["message"] as? String
+            #expect(message?.contains("another region than us-east-1") == true, "\(result)")
+        }
+    }
+
+    @Test("14 for a certificate that nobody vouches for, and --cacert vouches")
+    func certificate() async throws {
+        var configuration = S3TestServer.Configuration()
+        configuration.security = .selfSigned
+        try await withS3TestServer(configuration) { server in
+            let bench = try Workbench()
+            var variables = Self.variables(server)
+            variables["AWS_CA_BUNDLE"] = ""
+            for arguments in [["init"], ["backup", bench.source]] {
+                let result = try await bench.start(arguments + ["--json"], changing: variables).result()
+                result.expect(14)
+                let message = result.message("exit_error")?["message"] as? String
+                #expect(message?.contains("certificate can't be trusted") == true, "\(result)")
+            }
+            #expect(server.counts.total == 0)
+            let file = bench.directory.path + "/ca.pem"
+            try #require(server.certificate).write(toFile: file, atomically: true, encoding: .utf8)
+            try await expect(0, bench, variables, "init", "--cacert", file)
+            variables["AWS_CA_BUNDLE"] = file
+            try await expect(0, bench, variables, "backup", bench.source)
+        }
+    }
+
+    @Test("A list that repeats changes nothing; one that skips makes nobody lose anything", arguments: [false, true])
+    func lists(skips: Bool) async throws {
+        try await withS3TestServer { server in
+            let bench = try Workbench()
+            let variables = Self.variables(server)
+            try await expect(0, bench, variables, "init")
+            for round in 1...4 {
+                try bench.write("file-\(round)", bytes: 1 << 20)
+                try await expect(0, bench, variables, "backup", bench.source)
+            }
+            let effect: ServerFault.Effect = skips ? .skipKeys(every: 3) : .repeatKeys
+            server.add(ServerFault(effect, on: [.list], occurrence: .every, name: "lists"))
+            for arguments in [
+                ["check", "--read-data"], ["backup", bench.source], ["forget", "--keep-last", "1"], ["prune"],
+            ] {
+                let result = try await bench.start(arguments + ["--json"], changing: variables).result()
+                if !skips { result.expect(0) }
+            }
+            try server.verifyAllFired()
+            server.removeFaults()
+            try await expect(0, bench, variables, "backup", bench.source)
+            try await expect(0, bench, variables, "prune")
+            try await expect(0, bench, variables, "check", "--read-data")
+            let target = bench.directory.path + "/target"
+            try await expect(0, bench, variables, "restore", "latest", "--target", target)
+            try await TreeComparison.expectEqual(bench.source, bench.restored("target"))
+        }
+    }
+
+    @Test("Connections cut anywhere in an upload and a download are made again", arguments: [0, 1, 65_537, 999_999])
+    func cuts(after bytes: Int) async throws {
+        try await withS3TestServer { server in
+            let bench = try Workbench()
+            let variables = Self.variables(server)
+            try await expect(0, bench, variables, "init")
+            try bench.write("file", bytes: 3 << 20)
+            server.add(ServerFault(.cutRequest(afterBytes: bytes), on: [.put], keys: .containing("packs/")))
+            try await expect(0, bench, variables, "backup", bench.source)
+            try await expect(0, bench, variables, "check", "--read-data")
+            server.add(ServerFault(.cutBody(afterBytes: bytes), on: [.get], keys: .containing("packs/")))
+            server.add(
+                ServerFault(
+                    .cutAnswer(afterBytes: bytes),
+                    on: [.get],
+                    keys: .containing("packs/"),
+                    occurrence: .only(2)
+                )
+            )
+            let target = bench.directory.path + "/target"
+            try await expect(0, bench, variables, "restore", "latest", "--target", target)
+            try await TreeComparison.expectEqual(bench.source, bench.restored("target"))
+            try server.verifyAllFired()
         }
     }
 }

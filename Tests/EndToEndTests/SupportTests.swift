@@ -6,8 +6,11 @@ import Testing
 struct SupportTests {
     @Test("A token in a log is seen, and an id is none")
     func tokens() {
-        let token = Data((0..<32).map { UInt8(truncatingIfNeeded: $0 * 37) }).base64EncodedString().replacing("+", with: "-")
-            .replacing("/", with: "_").replacing("=", with: "")
+        let token = Data((0..<32).map { UInt8(truncatingIfNeeded: $0 * 37) }).base64EncodedString().replacing(
+            "+",
+            with: "-"
+        )
+        .replacing("/", with: "_").replacing("=", with: "")
         #expect(ProviderScene.hasToken("token=\(token) x"))
         #expect(!ProviderScene.hasToken("id=\(String(repeating: "0a", count: 16)) x"))
     }

@@ -46,6 +46,26 @@ import Testing
         #expect(last == tree.path("h/i"))
     }
 
+    @Test func `a walk of which every given path has vanished fails, and of which one has not goes on`() async throws {
+        let tree = SourceTree()
+        try tree.shell("mkdir a b; touch b/f")
+        let one = try FileTreeSource(paths: [tree.root + "/a"])
+        let both = try FileTreeSource(paths: [tree.root + "/a", tree.root + "/b"])
+        try tree.shell("rmdir a")
+        let error = await #expect(throws: HawserError.self) { try await one.walk { _ in } }
+        #expect(error?.code == .notFound)
+        var problems: [EntryPath] = []
+        var last: EntryPath?
+        try await both.walk { item in
+            switch item {
+            case .entry(let entry): last = entry.path
+            case .problem(let path, _): problems.append(path)
+            }
+        }
+        #expect(problems == [tree.path("a")])
+        #expect(last == tree.path("b/f"))
+    }
+
     @Test(arguments: [false, true])
     func `a directory moved while the walk is deep below it is found again or a problem`(isLost: Bool) async throws {
         let tree = SourceTree()
