@@ -6,14 +6,16 @@ extension Repository {
     ///   - password: opens it; any bytes, as they are. Without it nothing can be restored.
     ///   - origin: a repository whose secrets for cutting and naming chunks are taken over, so that equal data is found to be
     ///     equal when snapshots are copied between the two.
+    ///   - lock: what a backup needs is locked against deletion, for as long as it says.
     /// - Throws: `repositoryExists`, `unsupported`, or what the storage throws.
     public static func create(
         at location: RepositoryLocation,
         password: Secret,
-        origin: Repository? = nil
+        origin: Repository? = nil,
+        lock: ObjectLock? = nil
     ) async throws {
         let storage = try await location.storage(creating: true)
-        try await create(in: RetryingStore(storage.store), storage, password: password, origin: origin)
+        try await create(in: RetryingStore(storage.store), storage, password: password, origin: origin, lock: lock)
     }
 
     /// Makes a repository in a storage that was opened, through layers of yours.
@@ -23,16 +25,13 @@ extension Repository {
         in store: any ObjectStore,
         _ storage: RepositoryStorage,
         password: Secret,
-        origin: Repository? = nil
+        origin: Repository? = nil,
+        lock: ObjectLock? = nil
     ) async throws {
-        try await create(
-            in: store,
-            access: storage.access,
-            password: password,
-            origin: origin,
-            cost: .standard,
-            features: { try await storage.probe(.writing)?.features ?? [] }
-        )
+        try await create(at: storage.target(store), password: password, origin: origin, cost: .standard, lock: lock) {
+            if let lock { return try await storage.adopt(lock).features }
+            return try await storage.probe(.writing)?.features ?? []
+        }
     }
 
     /// Makes a repository in a store of your own. Retries and limits are layers that you put around the store.
@@ -44,7 +43,7 @@ extension Repository {
         origin: Repository? = nil,
         cost: ScryptParameters = .standard
     ) async throws {
-        try await create(in: store, access: .local, password: password, origin: origin, cost: cost, features: { [] })
+        try await create(at: TargetDataMover(store: store), password: password, origin: origin, cost: cost) { [] }
     }
 
     /// Makes a repository where a mover leads, such as at a provider (``withProviderTarget``).
@@ -55,19 +54,7 @@ extension Repository {
         password: Secret,
         origin: Repository? = nil
     ) async throws {
-        try await create(at: target, password: password, origin: origin, cost: .standard, features: { [] })
-    }
-
-    private static func create(
-        in store: any ObjectStore,
-        access: StorageAccess,
-        password: Secret,
-        origin: Repository?,
-        cost: ScryptParameters,
-        features: () async throws -> Set<String>
-    ) async throws {
-        let target = TargetDataMover(store: store, access: access)
-        try await create(at: target, password: password, origin: origin, cost: cost, features: features)
+        try await create(at: target, password: password, origin: origin, cost: .standard) { [] }
     }
 
     private static func create(
@@ -75,6 +62,7 @@ extension Repository {
         password: Secret,
         origin: Repository?,
         cost: ScryptParameters,
+        lock: ObjectLock? = nil,
         features: () async throws -> Set<String>
     ) async throws {
         let account = Account.current
@@ -84,6 +72,7 @@ extension Repository {
             slot: KeySlot.Metadata(created: .now, username: account.user, hostname: account.host, label: []),
             secrets: origin?.config.secrets,
             cost: cost,
+            lock: lock,
             features: features
         )
     }
@@ -111,7 +100,7 @@ extension Repository {
         password: Secret,
         cache: String? = nil
     ) async throws -> Repository {
-        let repository = try await open(in: store, access: storage.access, password: password, cache: cache)
+        let repository = try await open(at: storage.target(store), password: password, cacheRoot: cache)
         // Until here nothing was written.
         storage.adopt(repository.config)
         return repository

@@ -25,8 +25,34 @@ public struct RepositoryStorage: Sendable {
 
     /// Uses what the repository's configuration says of the storage.
     func adopt(_ config: RepositoryConfig) {
-        guard let s3, let profile = StorageProfile(features: config.header.features.info) else { return }
+        guard let s3 else { return }
+        if let profile = StorageProfile(features: config.header.features.info) { s3.adopt(profile) }
+        if let lock = config.lock { s3.adopt(lock) }
+    }
+
+    /// Prepares for a repository whose objects are locked.
+    ///
+    /// - Returns: what was found out of the storage.
+    /// - Throws: `unsupported` where objects can't be locked.
+    func adopt(_ lock: ObjectLock) async throws -> StorageProfile {
+        guard let s3 else {
+            throw HawserError(.unsupported, "Only S3 storage has object locks, and this is none. Nothing was changed.")
+        }
+        let profile = try await s3.probe(.everything)
+        guard profile.traits[.objectLock] == true else {
+            let reason =
+                profile.traits[.objectLock] == nil
+                ? "The keys may not ask whether the bucket has object locks (s3:GetBucketObjectLockConfiguration)."
+                : "The bucket has no object locks: they are switched on when a bucket is made, or in its settings."
+            throw HawserError(.unsupported, reason + " Nothing was changed.")
+        }
         s3.adopt(profile)
+        s3.adopt(lock)
+        return profile
+    }
+
+    func target(_ store: any ObjectStore) -> TargetDataMover {
+        TargetDataMover(store: store, access: access, locks: s3)
     }
 }
 
@@ -39,7 +65,7 @@ extension RepositoryKeys {
         _ storage: RepositoryStorage,
         password: Secret
     ) async throws -> RepositoryKeys {
-        let keys = try await open(at: TargetDataMover(store: store, access: storage.access), password: password)
+        let keys = try await open(at: storage.target(store), password: password)
         storage.adopt(keys.config)
         return keys
     }

@@ -38,6 +38,7 @@ public struct Repository: Sendable {
     ///   - password: opens the first key slot; any bytes, as they are.
     ///   - secrets: of another repository, so that `copy` between the two deduplicates; `nil` draws new ones.
     ///   - cost: of trying one password.
+    ///   - lock: of what a restore needs. Whoever calls sees to it that the storage has locks.
     ///   - features: gives what the configuration says that only informs; asked when it is known that there is no
     ///     repository.
     /// - Throws: `repositoryExists`; what `features` throws.
@@ -47,6 +48,7 @@ public struct Repository: Sendable {
         slot metadata: KeySlot.Metadata,
         secrets: RepositorySecrets? = nil,
         cost: ScryptParameters = .standard,
+        lock: ObjectLock? = nil,
         features: () async throws -> Set<String> = { [] }
     ) async throws {
         for try await _ in target.list(.config) {
@@ -61,6 +63,7 @@ public struct Repository: Sendable {
             imageChunker: .fixed(1 << 20)
         )
         config.header.features.info = try await features()
+        config.setLock(lock)
         let slot = try await BlockingExecutor.shared.run {
             try KeySlot.seal(ring, metadata: metadata, password: password, cost: cost)
         }

@@ -146,9 +146,12 @@ extension RepositoryWriter {
 
     private nonisolated func store(_ upload: Upload) async throws {
         var pack = try await seal(upload)
+        let lockEnd = repository.lockEnd
         let receipt = try await repository.target.store(
             SealedObject(key: pack.key, bytes: pack.bytes, sha256: pack.name)
         )
+        // What was there already has the lock of whoever stored it.
+        if let lockEnd, receipt.result == .created { await note(pack.name, lockedUntil: lockEnd) }
         journal.append(pack.key)
         if pack.kind == .metadata { await repository.keep(pack.key, pack.bytes) }
         let info = PackReference(
@@ -173,6 +176,10 @@ extension RepositoryWriter {
             throw HawserError(.internalError, "A pack was sealed twice.")
         }
         return try builder.finish(sealer: repository.objects, writerID: writerID)
+    }
+
+    private func note(_ pack: ObjectName, lockedUntil end: Timestamp) {
+        lockEnds[pack] = end
     }
 
     private func packWasStored(_ pack: PackReference, _ records: [BlobRecord], buffer: consuming [UInt8]) {

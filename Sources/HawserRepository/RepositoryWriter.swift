@@ -62,6 +62,8 @@ public actor RepositoryWriter {
     /// Why no more packs are taken: the first failure, or that `runUploads` is over.
     var uploadsEnd: (any Error)?
     var lastSave = ContinuousClock.now
+    /// Of packs that this session has stored.
+    var lockEnds: [ObjectName: Timestamp] = [:]
 
     /// A full pack on its way. A reference, so that whoever takes the pack out is the only one to hold its buffer: a
     /// second holder would cost a copy of the whole pack.

@@ -48,12 +48,32 @@ extension S3TestServer {
         }
     }
 
+    /// Shows an object again that was deleted in a bucket with versions.
+    public func removeMarker(of key: String, in bucket: String) throws {
+        let path = ObjectPath(key)
+        let marker = try service.table.withBucket(bucket) { bucket throws(ServiceError) in
+            bucket.versions[path]?.last.flatMap { $0.object == nil ? $0.id : nil }
+        }
+        guard let marker else { return }
+        try service.table.delete(bucket, path, version: marker, now: configuration.now()) { _ throws(ServiceError) in }
+    }
+
     /// Versions and delete markers of an object, in a bucket that has them.
     public func versions(of key: String, in bucket: String) -> Int {
         let count = try? service.table.withBucket(bucket) { bucket throws(ServiceError) in
             bucket.versions[ObjectPath(key)]?.count
         }
         return (count ?? nil) ?? 0
+    }
+
+    /// Until when an object is locked; `nil` when it isn't.
+    public func lockEnd(of key: String, in bucket: String) -> Timestamp? {
+        stored(key, bucket)?.attributes.retention.flatMap { Timestamp(extended: $0.until) }
+    }
+
+    /// Has the lock of an object end at once, as if time had passed.
+    public func endLock(of key: String, in bucket: String) {
+        service.table.endLock(bucket, ObjectPath(key))
     }
 
     /// A multipart upload that nobody ends.

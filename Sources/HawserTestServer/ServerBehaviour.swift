@@ -31,6 +31,8 @@ public struct ServerBehaviour: Hashable, Sendable {
     public var checksMD5 = true
     /// DELETE of several objects needs `Content-MD5` or one of the newer checksum headers.
     public var requiresChecksumOfDeleteMany = true
+    /// So does what locks an object.
+    public var requiresChecksumOfLocks = true
     /// ETags are the MD5 of the object, which costs 1.4 CPU seconds a GB; `false`: they are arbitrary, and look like those
     /// of multipart uploads.
     public var answersMD5ETags = true

@@ -8,6 +8,9 @@ public protocol DataMoverTarget: Sendable {
     /// How it is best used.
     var access: StorageAccess { get }
 
+    /// Where objects can be locked from here: `nil` where they can't, or where whoever stands between sees to it.
+    var locks: (any LockingStore)? { get }
+
     /// Durable when it returns. May be called from many tasks; the target bounds how many uploads run.
     ///
     /// Throws `quotaExceeded` and `storageFull` when there is no room, `damaged` or `conflict` when the storage holds
@@ -29,6 +32,8 @@ public protocol DataMoverTarget: Sendable {
 
 extension DataMoverTarget {
     public var access: StorageAccess { .local }
+
+    public var locks: (any LockingStore)? { nil }
 
     public func list(_ kind: ObjectKind) -> ObjectListing { list(prefix: kind.prefix) }
 }

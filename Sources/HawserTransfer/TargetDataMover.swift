@@ -30,6 +30,7 @@ public actor TargetDataMover: DataMoverTarget {
     }
 
     public nonisolated let access: StorageAccess
+    public nonisolated let locks: (any LockingStore)?
     private nonisolated let objects: any ObjectStore
     private let leases: any ByteLeases
     private let uploads: AsyncSemaphore
@@ -39,14 +40,17 @@ public actor TargetDataMover: DataMoverTarget {
 
     public private(set) var counters = TransferCounters()
 
+    /// - Parameter locks: what can lock the objects of `store`.
     public init(
         store: any ObjectStore,
         leases: any ByteLeases = UnlimitedLeases(),
-        access: StorageAccess = .local
+        access: StorageAccess = .local,
+        locks: (any LockingStore)? = nil
     ) {
         objects = store
         self.leases = leases
         self.access = access
+        self.locks = locks
         uploads = AsyncSemaphore(total: access.parallelUploads)
     }
 

@@ -1,5 +1,6 @@
 import Crypto
 import Foundation
+import HawserFormat
 import Testing
 
 @testable import HawserTestServer
@@ -213,10 +214,14 @@ enum TestStorage: CaseIterable {
         }
         try await withS3TestServer(configuration) { server async throws in
             let client = TestClient(server)
-            let lock = [
+            var lock = [
                 "x-amz-object-lock-mode": "COMPLIANCE",
                 "x-amz-object-lock-retain-until-date": clock.now.advanced(by: .seconds(60)).extended,
             ]
+            #expect(try await client.put("k", [1], headers: lock).code == "InvalidRequest")
+            lock["x-amz-checksum-sha256"] = Data(SHA256.hash(data: [2])).base64EncodedString()
+            #expect(try await client.put("k", [1], headers: lock).code == "BadDigest")
+            lock["x-amz-checksum-sha256"] = Data(SHA256.hash(data: [1])).base64EncodedString()
             #expect(try await client.put("k", [1], headers: lock).status == 200)
             #expect(try await client.send("PUT", "/plain/k", headers: lock, body: [1]).code == "InvalidRequest")
             #expect(try await client.send("GET", "/hawser?object-lock").element("ObjectLockEnabled") == "Enabled")
@@ -225,8 +230,45 @@ enum TestStorage: CaseIterable {
             #expect(try await client.get("k").headers["x-amz-object-lock-mode"] == "COMPLIANCE")
             #expect(try await client.delete("k").code == "AccessDenied")
             #expect(try await client.put("k", [2]).code == "AccessDenied")
+            #expect(try await retain(client, "GOVERNANCE", clock.now.advanced(by: .seconds(90))).code == "AccessDenied")
+            #expect(try await retain(client, "COMPLIANCE", clock.now.advanced(by: .seconds(30))).code == "AccessDenied")
+            #expect(try await retain(client, "COMPLIANCE", clock.now.advanced(by: .seconds(90))).status == 200)
             clock.advance(by: 60)
+            #expect(try await client.delete("k").code == "AccessDenied")
+            clock.advance(by: 30)
             #expect(try await client.delete("k").status == 204)
+        }
+    }
+
+    private func retain(_ client: TestClient, _ mode: String, _ end: Timestamp) async throws -> TestClient.Reply {
+        let body = Array(
+            "<Retention><Mode>\(mode)</Mode><RetainUntilDate>\(end.extended)</RetainUntilDate></Retention>".utf8
+        )
+        let md5 = Data(Insecure.MD5.hash(data: body)).base64EncodedString()
+        return try await client.send("PUT", "/hawser/k?retention", headers: ["content-md5": md5], body: body)
+    }
+
+    @Test func lockedVersionsStayWhenTheObjectIsDeleted() async throws {
+        let configuration = S3TestServer.Configuration.with {
+            $0.buckets = [.init("hawser", hasObjectLock: true, hasVersions: true)]
+        }
+        try await withS3TestServer(configuration) { server async throws in
+            let client = TestClient(server)
+            let version = try await client.put("k", [1]).headers["x-amz-version-id"]
+            let id = try #require(version)
+            #expect(
+                try await retain(client, "GOVERNANCE", server.configuration.now().advanced(by: .seconds(60))).status
+                    == 200
+            )
+            #expect(try await client.delete("k").status == 204)
+            #expect(try await client.get("k").status == 404)
+            #expect(try await client.send("DELETE", "/hawser/k?versionId=\(id)").code == "AccessDenied")
+            try server.removeMarker(of: "k", in: "hawser")
+            #expect(try await client.get("k").body == [1])
+            #expect(server.lockEnd(of: "k", in: "hawser") != nil)
+            server.endLock(of: "k", in: "hawser")
+            #expect(try await client.send("DELETE", "/hawser/k?versionId=\(id)").status == 204)
+            #expect(try await client.get("k").status == 404)
         }
     }
 

@@ -12,6 +12,7 @@ struct InitCommand: AsyncParsableCommand {
             Examples:
               hawser init --repository /mnt/disk/backup
               hawser init --repository s3:https://s3.example.com/bucket/folder
+              hawser init --repository s3:https://s3.example.com/bucket/folder --lock-days 30
               hawser init --repository provider:office
             """
     )
@@ -29,6 +30,47 @@ struct InitCommand: AsyncParsableCommand {
 
     @Option(help: ArgumentHelp("Read the other repository's password from this file.", valueName: "file"))
     var fromPasswordFile: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Lock what backups need against deletion for so many days: in S3 storage whose bucket has object locks.",
+            discussion: """
+                Nobody who has this machine's keys can delete what a backup of the last so many days needs. The keys need \
+                s3:PutObjectRetention and s3:GetObjectRetention too. Space of what is forgotten comes back up to ten \
+                days after its locks end.
+                """,
+            valueName: "days"
+        )
+    )
+    var lockDays: Int?
+
+    @Option(
+        help: ArgumentHelp(
+            "Who can lift locks: with governance whoever has been given that right, with compliance nobody.",
+            valueName: "mode"
+        )
+    )
+    var lockMode: LockMode?
+
+    enum LockMode: String, ExpressibleByArgument, CaseIterable {
+        case governance, compliance
+
+        var mode: ObjectLock.Mode {
+            switch self {
+            case .governance: .governance
+            case .compliance: .compliance
+            }
+        }
+    }
+
+    func validate() throws {
+        if lockMode != nil, lockDays == nil { throw ValidationError("--lock-mode needs --lock-days.") }
+        _ = try lock()
+    }
+
+    private func lock() throws -> ObjectLock? {
+        try lockDays.map { days in try asUsage { try ObjectLock((lockMode ?? .governance).mode, days: days) } }
+    }
 
     func run() async throws {
         options.output.apply()
@@ -54,7 +96,14 @@ struct InitCommand: AsyncParsableCommand {
 
     /// - Returns: the repository's id.
     private func create(at location: RepositoryLocation, _ origin: Repository?) async throws -> String {
+        let lock = try lock()
         if let provider = location.provider {
+            guard lock == nil else {
+                throw HawserError(
+                    .unsupported,
+                    "Locks are the provider's there: ask for insider protection. Nothing was changed."
+                )
+            }
             return try await options.withTarget(provider, .backup) { target in
                 try await Self.checkEmpty(target.list(.config), location)
                 let password = try await options.password.password(isNew: true)
@@ -66,7 +115,7 @@ struct InitCommand: AsyncParsableCommand {
         let store = try options.layered(storage.store)
         try await Self.checkEmpty(store.objects(.config), location)
         let password = try await options.password.password(isNew: true)
-        try await Repository.create(in: store, storage, password: password, origin: origin)
+        try await Repository.create(in: store, storage, password: password, origin: origin, lock: lock)
         return try await Repository.open(in: store, storage, password: password).id
     }
 

@@ -60,6 +60,10 @@ struct PruneReport: Sendable {
                 "\(dryRun ? "would move:     " : "moved:          ")\(ByteSize.text(summary.movedBytes)) out of \(counted(summary.rewritten.count, "pack"))"
             )
         }
+        line("locked, stays:  ", summary.locked)
+        if let until = summary.lockedUntil {
+            console.result("                the last of these locks ends \(TimeText.local(until))")
+        }
         if dryRun {
             let cost = summary.cost
             console.result(
@@ -81,12 +85,13 @@ struct PruneReport: Sendable {
         var object = JSONObject(type: "summary")
         for (name, packs) in [
             ("total", summary.packs), ("deleted", summary.deleted), ("marked", summary.marked),
-            ("waiting", summary.waiting), ("rewritten", summary.rewritten),
+            ("waiting", summary.waiting), ("rewritten", summary.rewritten), ("locked", summary.locked),
         ] {
             object[name + "_packs"] = .integer(packs.count)
             object[name + "_bytes"] = .integer(packs.bytes)
         }
         if let until = summary.waitingUntil?.text { object["waiting_until"] = .string(until) }
+        if let until = summary.lockedUntil?.text { object["locked_until"] = .string(until) }
         object["used_chunks"] = .integer(summary.usedChunks)
         object["used_bytes"] = .integer(summary.usedBytes)
         object["unused_bytes"] = .integer(summary.unusedBytesLeft)

@@ -14,7 +14,10 @@ public struct FeatureFlags: Hashable, Sendable {
     }
 
     /// What this version of Hawser knows.
-    public static let known = FeatureFlags()
+    public static let known = FeatureFlags(write: [objectLock])
+
+    /// What is stored has to be locked (``ObjectLock``).
+    static let objectLock = "object-lock"
 
     /// A flag fits into a message and a log line.
     public static let nameLimit = 64

@@ -21,6 +21,7 @@ extension RepositoryConfig {
         static let chunker: UInt64 = 2
         static let tree: UInt64 = 3
         static let takenEpoch: UInt64 = 4
+        static let lock: UInt64 = 5
     }
 
     private static let label = "hawser1 config"
@@ -50,6 +51,7 @@ extension RepositoryConfig {
         sealed.set(SealedTag.chunker, secrets.chunker.bytes)
         sealed.set(SealedTag.tree, secrets.tree.bytes)
         if takenEpoch > 1 { sealed.set(SealedTag.takenEpoch, [takenEpoch]) }
+        if let lock { sealed.set(SealedTag.lock, Self.encode(lock)) }
         var plaintext = [UInt8](repeating: 0, count: SealedEnvelope.lengthFieldLength) + sealed.bytes
         let length = Padme.paddedLength(plaintext.count, atLeast: ObjectSealer.minimumPaddedLength)
         try SealedEnvelope.pad(&plaintext, to: length)
@@ -95,7 +97,26 @@ extension RepositoryConfig {
             }
             takenEpoch = value[0]
         }
+        lock = try sealed.take(SealedTag.lock).map(Self.decodeLock)
         unknownSecretFields = sealed
+    }
+
+    /// `mode 1 | days 2`.
+    private static func encode(_ lock: ObjectLock) -> [UInt8] {
+        var bytes = [lock.mode.rawValue]
+        bytes.append(integer: lock.days)
+        return bytes
+    }
+
+    private static func decodeLock(_ bytes: [UInt8]) throws -> ObjectLock {
+        var reader = ByteReader(bytes)
+        let mode: UInt8 = try reader.read()
+        let days: UInt16 = try reader.read()
+        try reader.expectNothingMore()
+        guard let mode = ObjectLock.Mode(rawValue: mode), let lock = try? ObjectLock(mode, days: Int(days)) else {
+            throw HawserError(.damaged, "The configuration names an impossible object lock.")
+        }
+        return lock
     }
 
     /// The clear header, without keys: what it says is not authenticated.

@@ -28,6 +28,8 @@ public struct RepositoryConfig: Sendable, Equatable {
     /// The highest key epoch that a rotation has taken for itself, whether it was finished or not. So no two ever give one
     /// epoch two secrets.
     public var takenEpoch: UInt8 = 1
+    /// Of what a restore needs; `nil`: none. See ``setLock(_:)``.
+    public internal(set) var lock: ObjectLock?
     /// Sealed fields of later versions, kept.
     var unknownSecretFields = TaggedFields()
 
@@ -55,6 +57,16 @@ public struct RepositoryConfig: Sendable, Equatable {
 
     func isReadOnly(known: FeatureFlags) -> Bool {
         !header.features.write.isSubset(of: known.write)
+    }
+
+    /// From now on, what is stored is locked. Who does not know locks may write nothing then, because it would not be.
+    public mutating func setLock(_ lock: ObjectLock?) {
+        self.lock = lock
+        if lock == nil {
+            header.features.write.remove(FeatureFlags.objectLock)
+        } else {
+            header.features.write.insert(FeatureFlags.objectLock)
+        }
     }
 
     /// The next generation, to be changed and written.

@@ -138,6 +138,14 @@ struct PrunePlan: Sendable {
         unusedBytesLeft = unused
     }
 
+    /// Leaves these as they are.
+    mutating func keep(_ places: Set<Int>, _ facts: PackFacts) {
+        useless.removeAll(where: places.contains)
+        rewritten.removeAll(where: places.contains)
+        movedBytes = rewritten.reduce(0) { $0 + UInt64(facts.usedBytes[$1]) }
+        unusedBytesLeft += places.reduce(0) { $0 + UInt64(facts.bytes[$1] - facts.usedBytes[$1]) }
+    }
+
     private static func limit(_ maxUnused: PruneOptions.MaxUnused, used: UInt64) -> UInt64 {
         switch maxUnused {
         case .unlimited: return .max

@@ -57,6 +57,29 @@ extension Pruner {
         return (facts, plan, used)
     }
 
+    /// Takes what the storage keeps locked out of the plan: no space would come back, and what a mark hides from backups
+    /// would have to be stored twice.
+    func keepLocked(_ plan: inout PrunePlan, _ facts: PackFacts, _ state: inout State) async throws {
+        guard repository.config.lock != nil, let locks = repository.target.locks else { return }
+        let now = now()
+        let packs = state.table.packs
+        var locked: [Int: Timestamp] = [:]
+        let candidates = (plan.useless + plan.rewritten).filter { !facts.condemned[$0] }
+        try await withBoundedTasks(over: candidates, width: Parallelism.requests) { place in
+            do {
+                return (place, try await locks.lockEnd(of: packs[place].key))
+            } catch let error as HawserError where error.code == .notFound {
+                return (place, nil)
+            }
+        } take: { (place: Int, end: Timestamp?) in
+            if let end, end > now { locked[place] = end }
+        }
+        plan.keep(Set(locked.keys), facts)
+        for place in locked.keys { state.summary.locked.add(packs[place]) }
+        state.summary.lockedUntil = locked.values.max()
+        state.summary.unusedBytesLeft = plan.unusedBytesLeft
+    }
+
     private func roots(_ state: State) -> [TreeNode] {
         state.snapshots.map { TreeNode(root: $0.snapshot.root) }
             + state.checkpoints.values.flatMap { checkpoint in

@@ -78,6 +78,7 @@ public struct Pruner: Sendable {
         index.drop(Set(absent.filter { marked.contains(indexed[$0].name) }.map { UInt32($0) }))
         let verdict = judge(state)
         var (facts, plan, used) = try await makePlan(&state, verdict, fresh)
+        try await keepLocked(&plan, facts, &state)
         if options.dryRun {
             describe(plan, facts, &state)
             return state.summary

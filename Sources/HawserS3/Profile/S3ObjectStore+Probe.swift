@@ -203,21 +203,9 @@ private struct StorageProbe {
         operation.headers = headers
         operation.body = body
         operation.wrongHash = wrongHash
-        // `RetryingStore` repeats operations on objects, and would repeat what a storage refuses for the request itself:
-        // here that is the answer.
-        var retries = RetryState(policy: RetryPolicy(maximumAttempts: 6))
-        let begin = ContinuousClock.now
-        while true {
-            do {
-                return try await store.perform(operation)
-            } catch let error as HawserError {
-                if let failure = error.cause as? S3Failure, failure.status < 500 { throw error }
-                let elapsed = begin.duration(to: .now)
-                guard let pause = retries.pause(after: error, elapsed: elapsed, random: .random(in: 0..<1)) else {
-                    throw error
-                }
-                try await Task.sleep(for: pause)
-            }
+        // `RetryingStore` would repeat what a storage refuses for the request itself: here that is the answer.
+        return try await store.persist(operation, RetryPolicy(maximumAttempts: 6)) { error in
+            (error.cause as? S3Failure).map { $0.status < 500 } ?? false
         }
     }
 }

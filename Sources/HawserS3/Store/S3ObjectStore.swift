@@ -30,6 +30,7 @@ public final class S3ObjectStore: ObjectStore {
         /// As configured, until the storage is known better.
         var sendsContentMD5: Bool
         var hasConditionalPuts: Bool
+        var lock: ObjectLock?
     }
 
     let configuration: S3Configuration
@@ -148,7 +149,8 @@ public final class S3ObjectStore: ObjectStore {
                     body: bytes,
                     sha256: sha256,
                     isConditional: isConditional,
-                    sendsContentMD5: sendsContentMD5
+                    sendsContentMD5: sendsContentMD5,
+                    retention: retention(for: key)
                 )
             )
             return .created

@@ -8,6 +8,7 @@ struct PutOperation: S3Operation {
     let sha256: ObjectName
     let isConditional: Bool
     let sendsContentMD5: Bool
+    var retention: S3Retention?
 
     var place: String { key.path }
 
@@ -16,6 +17,11 @@ struct PutOperation: S3Operation {
         request.headers.append(("content-type", "application/octet-stream"))
         if isConditional { request.headers.append(("if-none-match", "*")) }
         if sendsContentMD5 { request.headers.append(("content-md5", contentMD5(body))) }
+        if let retention {
+            request.headers += retention.headers
+            // Amazon takes no lock without a checksum besides the signed one; this is the same, in its other spelling.
+            request.headers.append(("x-amz-checksum-sha256", base64(sha256.bytes)))
+        }
         request.payload = .sha256(sha256)
         return request
     }

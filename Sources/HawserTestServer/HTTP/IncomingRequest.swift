@@ -90,7 +90,7 @@ struct IncomingRequest: Sendable {
         case ("GET", true, true, []): return .get
         case ("HEAD", true, true, []): return .head
         case ("DELETE", true, true, []): return .delete
-        case ("GET", true, true, ["retention"]): return .retention
+        case ("GET", true, true, ["retention"]), ("PUT", true, true, ["retention"]): return .retention
         default: return .unknown
         }
     }

@@ -100,6 +100,17 @@ extension S3Operations {
         }
     }
 
+    func requireChecksum() throws(ServiceError) {
+        let hasOne = request.headers.values.keys.contains { $0 == "content-md5" || $0.hasPrefix("x-amz-checksum-") }
+        guard hasOne || !behaviour.requiresChecksumOfLocks else {
+            throw ServiceError(
+                400,
+                "InvalidRequest",
+                "Content-MD5 OR x-amz-checksum- HTTP header is required for Put Object requests with Object Lock parameters"
+            )
+        }
+    }
+
     /// What a PUT asks for by its headers.
     func requestedRetention() throws(ServiceError) -> Retention? {
         let mode = request.headers["x-amz-object-lock-mode"]

@@ -1,6 +1,13 @@
 import HawserFormat
 import HawserStorage
 import NIOCore
+import XMLCoder
+
+#if canImport(FoundationEssentials)
+    import FoundationEssentials
+#else
+    import Foundation
+#endif
 
 extension S3Operations {
     func get(_ key: ObjectPath) async throws -> Answer {
@@ -62,6 +69,23 @@ extension S3Operations {
         )
     }
 
+    /// PutObjectRetention: a lock may be made longer by whoever may lock; shortening takes a right that nobody has here.
+    @concurrent
+    func retain(_ key: ObjectPath, _ body: inout IncomingBody) async throws -> Answer {
+        try check("PutObjectRetention", on: key)
+        guard behaviour.hasObjectLock else { throw ServiceError.notImplemented("object locks") }
+        try requireChecksum()
+        let bytes = Array((try await body.collect(upTo: Self.retentionLimit)).readableBytesView)
+        let asked = try? XMLDecoder().decode(RetentionDocument.self, from: Data(bytes))
+        guard let asked, let mode = Retention.Mode(rawValue: asked.Mode),
+            let end = Timestamp(extended: asked.RetainUntilDate), end > configuration.now()
+        else { throw ServiceError(400, "MalformedXML", "The retention is not one.") }
+        try table.retain(bucket, key, Retention(mode: mode, until: asked.RetainUntilDate), end)
+        return Answer(200)
+    }
+
+    private static let retentionLimit = 4 << 10
+
     /// - Parameter opening: the body is wanted, too.
     private func lookUp(_ key: ObjectPath, opening: Bool) async throws -> (ObjectAttributes, Answer.Body) {
         let found: (ObjectAttributes, Answer.Body)?
@@ -107,6 +131,13 @@ extension S3Operations {
         }
         return headers
     }
+}
+
+// The names are those of the document.
+// swift-format-ignore: AlwaysUseLowerCamelCase
+private struct RetentionDocument: Decodable {
+    var Mode: String
+    var RetainUntilDate: String
 }
 
 /// A single range of a Range header (RFC 9110, 14.1.2).

@@ -19,11 +19,15 @@ extension S3Operations {
     func put(_ key: ObjectPath, _ body: inout IncomingBody) async throws -> Answer {
         let retention = try requestedRetention()
         try check("PutObject", on: key)
-        if retention != nil { try check("PutObjectRetention", on: key) }
+        if retention != nil {
+            try check("PutObjectRetention", on: key)
+            try requireChecksum()
+        }
         let length = try declaredLength()
         let condition = try condition()
         let payload = try PayloadHash(request, behaviour)
         let md5 = try declaredMD5()
+        try checkDeclaredSHA256(payload)
         try table.check(bucket, key, condition, length: length, now: configuration.now())
 
         let receiver = try await table.makeReceiver(
@@ -45,7 +49,10 @@ extension S3Operations {
                 retention: retention
             )
             try await receiver.store(key, attributes, condition, now: now)
-            return Answer(200, headers: [("etag", "\"\(attributes.etag)\"")])
+            var headers = [(name: "etag", value: "\"\(attributes.etag)\"")]
+            let version = try table.withBucket(bucket) { bucket throws(ServiceError) in bucket.versions[key]?.last?.id }
+            if let version { headers.append(("x-amz-version-id", version)) }
+            return Answer(200, headers: headers)
         } catch {
             await receiver.discard()
             throw error
@@ -95,6 +102,14 @@ extension S3Operations {
             throw ServiceError(400, "InvalidDigest", "The Content-MD5 you specified is not valid.")
         }
         return Array(digest)
+    }
+
+    /// The checksum is that of the body if it is the one that is signed, which is compared with the body.
+    private func checkDeclaredSHA256(_ payload: PayloadHash) throws(ServiceError) {
+        guard let text = request.headers["x-amz-checksum-sha256"], case .sha256(let signed) = payload else { return }
+        guard let digest = Data(base64Encoded: text), hexadecimal(digest) == signed else {
+            throw ServiceError(400, "BadDigest", "The SHA256 you specified did not match the calculated checksum.")
+        }
     }
 
     private func condition() throws(ServiceError) -> BucketTable.Condition {

@@ -41,6 +41,7 @@ struct S3Operations: Sendable {
         case (.delete, let key?): return try delete(key)
         case (.listParts, let key?): return try listParts(key)
         case (.abortUpload, let key?): return try abortUpload(key)
+        case (.retention, let key?) where request.method == "PUT": return try await retain(key, &body)
         case (.retention, let key?): return try retention(of: key)
         case (.deleteMany, _): return try await deleteMany(&body)
         case (.list, _): return try list()

@@ -5,7 +5,7 @@ extension BucketTable {
     struct Version {
         let id: String
         /// `nil`: a delete marker.
-        let object: StoredObject?
+        var object: StoredObject?
         let modified: Timestamp
     }
 
@@ -22,6 +22,12 @@ extension BucketTable.Bucket {
         nextVersion += 1
         let version = BucketTable.Version(id: "v\(nextVersion)", object: object, modified: now)
         versions[key, default: []].append(version)
+    }
+
+    /// Of the object and of its version.
+    mutating func retain(_ key: ObjectPath, _ retention: Retention?) {
+        objects[key]?.attributes.retention = retention
+        if let last = versions[key]?.indices.last { versions[key]?[last].object?.attributes.retention = retention }
     }
 
     /// Removes one for good; what was before it is the object then.

@@ -136,6 +136,9 @@ final class BucketTable: Sendable {
             // No second reference to the bucket, which would be copied then.
             guard let hasVersions = state.buckets[bucket]?.hasVersions else { throw .noSuchBucket }
             if hasVersions, let version {
+                if let object = state.buckets[bucket]?.versions[key]?.first(where: { $0.id == version })?.object {
+                    try Self.checkRetention(object, now: now)
+                }
                 guard let object = state.buckets[bucket]?.delete(version: version, of: key) else { return }
                 state.stored -= object.length
                 return try remove(object)
@@ -153,6 +156,26 @@ final class BucketTable: Sendable {
         }
     }
 
+    func retain(_ bucket: String, _ key: ObjectPath, _ retention: Retention, _ end: Timestamp) throws(ServiceError) {
+        try state.withLock { state throws(ServiceError) in
+            guard state.buckets[bucket] != nil else { throw .noSuchBucket }
+            guard let object = state.buckets[bucket]?.objects[key] else { throw .noSuchKey }
+            guard state.buckets[bucket]?.hasObjectLock == true else {
+                throw ServiceError(400, "InvalidRequest", "Bucket is missing Object Lock Configuration")
+            }
+            if let present = object.attributes.retention, let presentEnd = Timestamp(extended: present.until),
+                presentEnd > end || present.mode == .compliance && retention.mode != .compliance
+            {
+                throw .accessDenied("forbidden by object lock")
+            }
+            state.buckets[bucket]?.retain(key, retention)
+        }
+    }
+
+    func endLock(_ bucket: String, _ key: ObjectPath) {
+        state.withLock { $0.buckets[bucket]?.retain(key, nil) }
+    }
+
     private func check(
         _ state: borrowing State,
         _ bucket: String,
@@ -168,7 +191,8 @@ final class BucketTable: Sendable {
             guard let existing else { throw .noSuchKey }
             guard existing.attributes.etag == etag else { throw .preconditionFailed }
         }
-        if let existing { try Self.checkRetention(existing, now: now) }
+        // In a bucket with versions what is there stays, as an older one.
+        if let existing, !found.hasVersions { try Self.checkRetention(existing, now: now) }
         if let quota, state.stored - (existing?.length ?? 0) > quota - length { throw quotaError }
     }
 
