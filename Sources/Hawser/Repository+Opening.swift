@@ -108,6 +108,8 @@ extension Repository {
 
     /// Opens the repository in a store of your own. Retries and limits are layers that you put around the store.
     ///
+    /// What is stored this way gets no object lock, also in a repository that has them: open that by its location.
+    ///
     /// - Parameter access: how the store is best used.
     public static func open(
         in store: any ObjectStore,

@@ -23,7 +23,7 @@ extension RepositoryWriter {
         try await saveIndex()
         let refs = try await refs(of: id, base: refsBase)
         let object = SealedObject(key: .named(.snapshot, id), bytes: bytes, sha256: id)
-        try await repository.extendLocks(of: packs, fresh: lockEnds)
+        try await repository.extendLocks(of: packs, fresh: lockEnds, base: refs.base?.key)
         try await repository.commit(object, refs, packs: packs)
         await repository.keep(object.key, bytes)
         return id

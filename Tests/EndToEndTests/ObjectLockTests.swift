@@ -59,9 +59,6 @@ struct ObjectLockTests {
             #expect(summary["locked_packs"] as? Int == 2, "\(prune)")
             #expect(summary["marked_packs"] as? Int == 0)
             #expect(summary["locked_until"] != nil)
-            for key in try packs(server) { server.endLock(of: key, in: "hawser") }
-            let late = try await expect(0, bench, variables, "prune", "--no-grace")
-            #expect(late.message("summary")?["deleted_packs"] as? Int == 2, "\(late)")
         }
     }
 
@@ -78,8 +75,7 @@ struct ObjectLockTests {
             let check = try await expect(1, bench, variables, "check")
             #expect(check.allText.contains("not locked as long as they should be"), "\(check)")
 
-            // This machine knows of none that ends so late, as after ten days.
-            try FileManager.default.removeItem(atPath: bench.cache)
+            // The check has this machine forget what it knew of locks.
             server.resetCounts()
             try await expect(0, bench, variables, "backup", bench.source)
             // The configuration, the key, and the packs that the snapshot needs: a page of the tree may be a new one.
@@ -99,7 +95,7 @@ struct ObjectLockTests {
         try await withS3TestServer(Self.configuration()) { server in
             let bench = try Workbench()
             let variables = S3Tests.variables(server)
-            try await expect(0, bench, variables, "init", "--lock-days", "1")
+            try await expect(0, bench, variables, "init", "--lock-days", "2")
             try bench.write("file", bytes: 1 << 20)
             try await expect(0, bench, variables, "backup", bench.source)
             let keys = try #require(server.keys(in: "hawser"))

@@ -5,7 +5,10 @@ Accounts and what they are for, beside the owner of the bucket `backup`:
     small             owns the bucket `small` and may store 24 MiB
     backup            a role that the owner may assume, with all rights in the bucket `backup`
 
-More variables: HAWSER_STORAGE_ROLE (its ARN), _PRINCIPAL (the owner's ARN), HAWSER_STORAGE_MACHINE, _KEEPER and _SMALL (key:secret of the users).
+The owner's bucket `locked` has object locks.
+
+More variables: HAWSER_STORAGE_ROLE (its ARN), _PRINCIPAL (the owner's ARN), HAWSER_STORAGE_MACHINE, _KEEPER and _SMALL
+(key:secret of the users), HAWSER_STORAGE_LOCKED (the bucket's name).
 """
 
 import json
@@ -136,6 +139,8 @@ def start(processes, tools, fast):
     client = Client(endpoint, *owner)
     variables = {"HAWSER_STORAGE_ENDPOINT": endpoint, "AWS_ACCESS_KEY_ID": owner[0], "AWS_SECRET_ACCESS_KEY": owner[1]}
     client.call("PUT", "/backup")
+    client.call("PUT", "/locked", extra={"x-amz-bucket-object-lock-enabled": "true"})
+    variables["HAWSER_STORAGE_LOCKED"] = "locked"
     variables["HAWSER_STORAGE_ROLE"] = make_role(client)
     variables["HAWSER_STORAGE_PRINCIPAL"] = "arn:aws:iam:::user/owner"
     for name in ("machine", "keeper", "small"):

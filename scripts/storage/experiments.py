@@ -11,8 +11,8 @@ import tempfile
 import measure
 
 REQUEST = re.compile(r'"(GET|PUT|HEAD|POST|DELETE) (\S+) HTTP/1.1"')
-# So much random data tells packs from what is stored once per repository, and fits into the memory of both sides.
-STREAM_BYTES = 4 << 30
+# What is stored once per backup, whatever its size, is in the first one too. Both fit into the memory of both sides.
+STREAM_BYTES = (256 << 20, 4 << 30)
 
 
 @contextlib.contextmanager
@@ -101,17 +101,21 @@ def requests(bench, hawser, options):
             log, program.server = RequestLog(tools), variables
             for memory, goal in (("", 72000), ("512M", 35000)):
                 extra = ["--memory", memory] if memory else []
-                program.start(os.path.join(folder, "stream" + memory))
-                log.take()
-                # Random, so that it neither compresses nor deduplicates.
-                random = "head -c %d /dev/zero | openssl enc -aes-128-ctr -nosalt -K %s -iv %s" % (
-                    STREAM_BYTES, os.urandom(16).hex(), os.urandom(16).hex())
-                backup = " ".join([hawser, "backup", "--stdin", "--quiet"] + extra)
-                subprocess.run(random + " | " + backup, shell=True, check=True, env=program.environment)
-                found = log.take()
-                puts = sum(method == "PUT" for method, _ in found)
-                seen += found
-                print("| PUTs per TiB, memory %s | %.0f | %d |" % (memory or "default", puts * 2**40 / STREAM_BYTES, goal))
+                puts = []
+                for length in STREAM_BYTES:
+                    program.start(os.path.join(folder, "stream%s-%d" % (memory, length)))
+                    log.take()
+                    # Random, so that it neither compresses nor deduplicates.
+                    random = "head -c %d /dev/zero | openssl enc -aes-128-ctr -nosalt -K %s -iv %s" % (
+                        length, os.urandom(16).hex(), os.urandom(16).hex())
+                    backup = " ".join([hawser, "backup", "--stdin", "--quiet"] + extra)
+                    subprocess.run(random + " | " + backup, shell=True, check=True, env=program.environment,
+                                   stdout=subprocess.DEVNULL)
+                    found = log.take()
+                    puts.append(sum(method == "PUT" for method, _ in found))
+                    seen += found
+                rate = (puts[1] - puts[0]) * 2**40 / (STREAM_BYTES[1] - STREAM_BYTES[0])
+                print("| PUTs per TiB, memory %s | %.0f | %d |" % (memory or "default", rate, goal))
             if options.small:
                 program.start(os.path.join(folder, "small"))
                 program.measure("first", options.small)

@@ -34,11 +34,11 @@ class Client:
             digest = hmac.new(digest, part.encode(), hashlib.sha256).digest()
         return digest.hex()
 
-    def call(self, method, path, query=None, body=b"", service="s3", kind=None):
+    def call(self, method, path, query=None, body=b"", service="s3", kind=None, extra=None):
         """The body of the answer; raises `Refused`, and what http.client raises."""
         now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
         hashed = hashlib.sha256(body).hexdigest()
-        headers = {"host": self.endpoint.netloc, "x-amz-content-sha256": hashed, "x-amz-date": now}
+        headers = {"host": self.endpoint.netloc, "x-amz-content-sha256": hashed, "x-amz-date": now, **(extra or {})}
         if kind:
             headers["content-type"] = kind
         names = ";".join(sorted(headers))

@@ -35,9 +35,9 @@ struct InitCommand: AsyncParsableCommand {
         help: ArgumentHelp(
             "Lock what backups need against deletion for so many days: in S3 storage whose bucket has object locks.",
             discussion: """
-                Nobody who has this machine's keys can delete what a backup of the last so many days needs. The keys need \
-                s3:PutObjectRetention and s3:GetObjectRetention too. Space of what is forgotten comes back up to ten \
-                days after its locks end.
+                What a backup of the last so many days needs can't be deleted with this machine's keys, unless they may \
+                bypass governance. The keys need s3:PutObjectRetention and s3:GetObjectRetention. It can't be changed \
+                later. Space of what is forgotten comes back when its locks have ended: up to ten days later.
                 """,
             valueName: "days"
         )

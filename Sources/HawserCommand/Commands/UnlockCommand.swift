@@ -4,7 +4,7 @@ import Hawser
 struct UnlockCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "unlock",
-        abstract: "Does nothing: repositories have no locks.",
+        abstract: "Does nothing: no command locks a repository.",
         discussion: "Commands can run side by side, and one that was killed leaves nothing that could be in the way."
     )
 
@@ -12,6 +12,6 @@ struct UnlockCommand: AsyncParsableCommand {
 
     func run() async throws {
         output.apply()
-        Console.shared.note("There are no locks: nothing had to be done.")
+        Console.shared.note("No command locks a repository: nothing had to be done.")
     }
 }

@@ -1,5 +1,4 @@
-/// How long what a backup needs can't be deleted from the storage, by nobody who has its keys: where the storage has
-/// object locks.
+/// How long what a backup needs can't be deleted from the storage, where that has object locks.
 public struct ObjectLock: Hashable, Sendable {
     /// The raw value is that of the format.
     public enum Mode: UInt8, Sendable, CaseIterable {
@@ -9,9 +8,9 @@ public struct ObjectLock: Hashable, Sendable {
         case compliance = 2
     }
 
-    public var mode: Mode
+    public let mode: Mode
     /// 1 to ``mostDays``.
-    public var days: UInt16
+    public let days: UInt16
 
     /// What storages take: a hundred years.
     public static let mostDays: UInt16 = 36_500

@@ -98,6 +98,9 @@ extension RepositoryConfig {
             takenEpoch = value[0]
         }
         lock = try sealed.take(SealedTag.lock).map(Self.decodeLock)
+        guard (lock != nil) == header.features.write.contains(FeatureFlags.objectLock) else {
+            throw HawserError(.damaged, "The configuration contradicts itself about object locks.")
+        }
         unknownSecretFields = sealed
     }
 

@@ -56,11 +56,13 @@ final class TreeWalk {
             }
         }
         // Of nothing there is no snapshot, which would count among those that are kept.
-        guard let error = failed.values.first else { return }
+        guard var error = failed.min(by: { $0.key < $1.key })?.value else { return }
         let isSomething = source.roots.paths.contains { path in
             !sequence(first: path, next: \.parent).contains { failed[$0] != nil }
         }
-        if !isSomething { throw error }
+        if isSomething { return }
+        if failed.count > 1 { error.message += " So it is with \(failed.count) paths, all that were given." }
+        throw error
     }
 
     private func tell(_ path: EntryPath, _ error: HawserError, _ visit: Visit) async throws {

@@ -1,53 +1,61 @@
-import Glibc
 import HawserFormat
 import HawserStorage
 import HawserTransfer
 
-/// Until when objects were promised to be locked.
+/// Until when what recent snapshots need was promised to be locked.
 struct PromisedLocks {
     private let lock: ObjectLock?
-    private let now = Timestamp(seconds: Int64(time(nil)))
-    private(set) var ends: [ObjectKey: Timestamp] = [:]
+    private let now: Timestamp
+    private(set) var packs: [PackReference: Timestamp] = [:]
+    private(set) var snapshots: [ObjectName: Timestamp] = [:]
 
     /// Clocks of machines and storages differ, and a backup's packs are locked from when they were stored.
     private static let tolerance = Timestamp.secondsPerDay
 
-    init(_ lock: ObjectLock?) {
-        self.lock = lock
+    init(_ repository: Repository) {
+        lock = repository.target.locks == nil ? nil : repository.config.lock
+        now = repository.target.locks?.storageTime ?? Timestamp(seconds: 0)
     }
 
     /// What a snapshot needs whose backup began at `time`.
-    mutating func add(_ snapshot: ObjectKey, packs: some Sequence<PackReference>, begun time: Timestamp) {
+    mutating func add(_ snapshot: ObjectName, packs named: some Sequence<PackReference>, begun time: Timestamp) {
         guard let lock else { return }
         let end = Timestamp(seconds: lock.leastEnd(at: min(time, now)).seconds - Self.tolerance)
         if end <= now { return }
-        ends[snapshot] = end
-        for pack in packs { ends[pack.key] = max(ends[pack.key] ?? end, end) }
+        snapshots[snapshot] = end
+        for pack in named { packs[pack] = max(packs[pack] ?? end, end) }
     }
 }
 
 extension RepositoryCheck {
-    /// What should be locked and is not can be deleted by whoever has the storage's keys. The next backup locks what it
-    /// needs.
+    /// What should be locked and is not can be deleted by whoever has the storage's keys.
     func checkLocks(_ promised: PromisedLocks, _ log: inout CheckLog) async throws {
-        guard let locks = repository.target.locks, !promised.ends.isEmpty else { return }
+        guard let locks = repository.target.locks, let last = promised.snapshots.values.max() else { return }
+        var others: [(ObjectKey, Timestamp)] = promised.snapshots.map { (.named(.snapshot, $0), $1) }
+        others.append((.config(repository.config.header.generation), last))
+        for try await info in repository.target.list(.keySlot) { others.append((info.key, last)) }
         var unlocked: [ObjectKey] = []
-        try await withBoundedTasks(over: promised.ends, width: Parallelism.requests) { key, end in
+        let isLocked = { @Sendable (key: ObjectKey, end: Timestamp) async throws -> Bool in
             do {
-                return try await locks.lockEnd(of: key).map { $0 >= end } ?? false ? nil : key
+                return try await locks.lockEnd(of: key).map { $0 >= end } ?? false
             } catch let error as HawserError where error.code == .notFound {
                 // Found by others, or forgotten meanwhile.
-                return nil
+                return true
             }
+        }
+        try await withBoundedTasks(over: promised.packs, width: Parallelism.requests) { pack, end in
+            try await isLocked(pack.key, end) ? nil : pack.key
         } take: { (key: ObjectKey?) in
             if let key { unlocked.append(key) }
         }
+        for (key, end) in others where try await !isLocked(key, end) { unlocked.append(key) }
         guard let first = unlocked.min() else { return }
+        repository.cache.forgetLockedPacks()
         let error = HawserError(
             .damaged,
-            "\(unlocked.count) objects of recent snapshots are not locked as long as they should be, such as \(first.path): "
-                + "somebody could delete them. The next backup locks what it needs; else the keys may lack "
-                + "s3:GetObjectRetention, so that locks can't be seen."
+            "\(unlocked.count) objects that recent snapshots need are not locked as long as they should be: somebody could "
+                + "delete them. The next backup from here locks what it needs. Or the keys lack s3:GetObjectRetention, so "
+                + "that locks can't be seen."
         )
         log.add(first.path, error)
     }

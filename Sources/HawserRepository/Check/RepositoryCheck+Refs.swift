@@ -29,7 +29,7 @@ extension RepositoryCheck {
         log.summary.absentSnapshots = absent.sorted()
         let packs = index.packs
         let repository = repository
-        var locks = PromisedLocks(repository.config.lock)
+        var locks = PromisedLocks(repository)
         for stored in snapshots {
             var named: Set<PackReference> = []
             var newest: UInt32?
@@ -54,7 +54,7 @@ extension RepositoryCheck {
                 log.add(ObjectKind.refs.prefix + stored.id.hex + "/", error, remedy: .repairSnapshots)
                 continue
             }
-            locks.add(.named(.snapshot, stored.id), packs: named, begun: stored.snapshot.summary.started)
+            locks.add(stored.id, packs: named, begun: stored.snapshot.summary.started)
             let unnamed = unnamedPacks(TreeNode(root: stored.snapshot.root), graph, packs, named)
             if let first = unnamed.first {
                 let error = HawserError(

@@ -68,9 +68,9 @@ public struct PruneSummary: Sendable {
     public var waiting = Packs()
     /// When the last of `waiting` may be deleted.
     public var waitingUntil: Timestamp?
-    /// Of no use, or of little, and locked by the storage: they stay for now.
+    /// Of no use, and locked by the storage: they stay for now.
     public var locked = Packs()
-    /// When the last of `locked` may go.
+    /// When the last of `locked` may go, at the earliest.
     public var lockedUntil: Timestamp?
     /// Of `marked`, those whose used chunks were moved to new packs.
     public var rewritten = Packs()

@@ -57,17 +57,20 @@ extension Pruner {
         return (facts, plan, used)
     }
 
-    /// Takes what the storage keeps locked out of the plan: no space would come back, and what a mark hides from backups
-    /// would have to be stored twice.
+    /// Takes what is of no use and locked out of the plan: no space would come back. Packs of which something is needed
+    /// move all the same: backups would lock them for ever.
     func keepLocked(_ plan: inout PrunePlan, _ facts: PackFacts, _ state: inout State) async throws {
-        guard repository.config.lock != nil, let locks = repository.target.locks else { return }
-        let now = now()
-        let packs = state.table.packs
+        guard let lock = repository.config.lock, let locks = repository.target.locks else { return }
+        let now = locks.storageTime
+        let table = state.table
+        let candidates = (plan.useless + plan.rewritten).filter { !facts.condemned[$0] && facts.usedChunks[$0] == 0 }
         var locked: [Int: Timestamp] = [:]
-        let candidates = (plan.useless + plan.rewritten).filter { !facts.condemned[$0] }
         try await withBoundedTasks(over: candidates, width: Parallelism.requests) { place in
+            // As it was stored: who knows that asks nobody.
+            let stored = table.stored[place].map { lock.leastEnd(at: Timestamp(seconds: $0)) }
+            if let stored, stored > now { return (place, stored) }
             do {
-                return (place, try await locks.lockEnd(of: packs[place].key))
+                return (place, try await locks.lockEnd(of: table.packs[place].key))
             } catch let error as HawserError where error.code == .notFound {
                 return (place, nil)
             }
@@ -75,7 +78,7 @@ extension Pruner {
             if let end, end > now { locked[place] = end }
         }
         plan.keep(Set(locked.keys), facts)
-        for place in locked.keys { state.summary.locked.add(packs[place]) }
+        for place in locked.keys { state.summary.locked.add(table.packs[place]) }
         state.summary.lockedUntil = locked.values.max()
         state.summary.unusedBytesLeft = plan.unusedBytesLeft
     }

@@ -145,7 +145,7 @@ private struct StorageProbe {
         }
     }
 
-    /// `nil` when the keys may not ask. That it is switched on is believed only of a bucket with versions, which it needs.
+    /// `nil` when the keys may not ask.
     private func hasObjectLock() async throws -> Bool? {
         do {
             let answer = try await send("GET", nil, query: [("object-lock", "")])
@@ -179,7 +179,10 @@ private struct StorageProbe {
         _ headers: [(name: String, value: String)] = [],
         wrongHash: ObjectName? = nil
     ) async throws -> S3Answer {
-        try await send("PUT", name, headers: headers, body: body, wrongHash: wrongHash)
+        // A bucket that locks what it gets takes nothing without it.
+        let hasOne = headers.contains { $0.name == "content-md5" }
+        let checksum = hasOne ? [] : [(name: "content-md5", value: contentMD5(body))]
+        return try await send("PUT", name, headers: headers + checksum, body: body, wrongHash: wrongHash)
     }
 
     private func delete(_ name: String) async throws {

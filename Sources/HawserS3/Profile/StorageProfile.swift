@@ -75,7 +75,7 @@ extension StorageProfile.Trait {
         case .freshLists: "a backup that begins right after another may store data twice; prune must wait"
         case .multiDelete: "objects are deleted one by one"
         case .versioning: "what somebody deletes or overwrites with your keys is gone"
-        case .objectLock: "packs can't be locked against deletion"
+        case .objectLock: "nothing can be locked against deletion"
         case .sts: "a provider can't hand out temporary credentials of this storage"
         }
     }

@@ -8,51 +8,80 @@ extension S3ObjectStore: LockingStore {
         state.withLock { $0.lock = lock }
     }
 
-    /// The end of the lock that an object gets which is put now.
+    public var storageTime: Timestamp {
+        now().advanced(bySeconds: -state.withLock { $0.clockAhead })
+    }
+
+    /// The lock that an object gets which is put now.
     func retention(for key: ObjectKey) -> S3Retention? {
-        guard key.kind.isLocked else { return nil }
-        let (lock, clockAhead) = state.withLock { ($0.lock, $0.clockAhead) }
-        return lock.map { lock in
-            S3Retention(mode: lock.mode, end: lock.end(at: now().advanced(bySeconds: -clockAhead)))
-        }
+        guard key.kind.isLocked, let lock = state.withLock({ $0.lock }) else { return nil }
+        return S3Retention(mode: lock.mode, end: lock.end(at: storageTime))
     }
 
     public func extendLock(of key: ObjectKey, to end: Timestamp) async throws {
         let mode = state.withLock { $0.lock?.mode } ?? .governance
         do {
-            try await persist(RetentionOperation(key: key, retention: S3Retention(mode: mode, end: end)))
-        } catch let error as HawserError where error.meaning == .denied {
-            // So is one that would end earlier than that which is there.
-            guard let present = try? await lockEnd(of: key), present >= end else { throw error }
+            try await persist(
+                RetentionOperation(key: key, retention: S3Retention(mode: mode, end: end)),
+                storage: .away
+            )
+        } catch let error as HawserError {
+            // A lock that would end earlier than that which is there is refused, by each storage in its own words.
+            guard let failure = error.cause as? S3Failure, failure.status < 500 else { throw error }
+            if let present = try await lockEnd(of: key), present >= end { return }
+            throw failure.code == "InvalidRequest" ? error.withoutLocks : error
         }
     }
 
     public func lockEnd(of key: ObjectKey) async throws -> Timestamp? {
-        try await persist(LockEndOperation(key: key))
+        do {
+            return try await persist(LockEndOperation(key: key), storage: .away)
+        } catch let error as HawserError where error.meaning == .noObject {
+            throw HawserError(.notFound, "There is no such object.", place: key.path, cause: error)
+        }
     }
 
     /// Repeats what can pass, for requests that have no ``RetryingStore`` around them.
     ///
-    /// - Parameter isAnswer: errors that no repeating changes, though the storage may say so.
+    /// - Parameters:
+    ///   - storage: what is known of it when the first request is made.
+    ///   - isAnswer: errors that no repeating changes, though the storage may say so.
     func persist<Operation: S3Operation>(
         _ operation: Operation,
         _ policy: RetryPolicy = RetryPolicy(),
+        storage: StorageReach = .unknown,
         unless isAnswer: (HawserError) -> Bool = { _ in false }
     ) async throws -> Operation.Output {
         var retries = RetryState(policy: policy)
-        let begin = ContinuousClock.now
+        // A machine's sleep does not count.
+        let begin = SuspendingClock.now
         while true {
             do {
                 return try await perform(operation)
             } catch let error as HawserError {
                 if isAnswer(error) { throw error }
-                let elapsed = begin.duration(to: .now)
-                guard let pause = retries.pause(after: error, elapsed: elapsed, random: .random(in: 0..<1)) else {
-                    throw error
-                }
-                try await Task.sleep(for: pause)
+                let pause = retries.pause(
+                    after: error,
+                    elapsed: begin.duration(to: .now),
+                    random: .random(in: 0..<1),
+                    storage: storage
+                )
+                guard let pause else { throw error }
+                try await Task.sleep(for: pause, clock: .suspending)
             }
         }
+    }
+}
+
+extension HawserError {
+    /// What a storage says of a lock in a bucket that has none tells nobody what to do.
+    var withoutLocks: HawserError {
+        HawserError(
+            .unsupported,
+            "The repository's objects have to be locked, and this bucket seems to have no object locks.",
+            place: place,
+            cause: self
+        )
     }
 }
 
@@ -112,7 +141,7 @@ private struct RetentionOperation: S3Operation {
     func output(_ answer: S3Answer) {}
 }
 
-/// HEAD says it to whoever may know it: one right less is needed than for GetObjectRetention by itself, and no document.
+/// HEAD says it to whoever has the right to see locks (s3:GetObjectRetention).
 private struct LockEndOperation: S3Operation {
     let key: ObjectKey
 

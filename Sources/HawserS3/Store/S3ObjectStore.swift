@@ -140,7 +140,12 @@ public final class S3ObjectStore: ObjectStore {
         guard bytes.count <= maximumObjectLength else {
             throw HawserError(.invalidArgument, "The object is longer than any may be.", place: key.path)
         }
-        let (isConditional, sendsContentMD5) = state.withLock { ($0.hasConditionalPuts, $0.sendsContentMD5) }
+        let (isConditional, sendsContentMD5) = state.withLock { state in
+            // In a bucket with locks nothing is taken without a checksum besides the signed one, and this is the one that
+            // every storage knows: Backblaze refuses the newer ones.
+            (state.hasConditionalPuts, state.sendsContentMD5 || state.lock != nil)
+        }
+        let retention = retention(for: key)
         if !isConditional, let result = try await existing(key, bytes) { return result }
         do {
             try await perform(
@@ -150,10 +155,13 @@ public final class S3ObjectStore: ObjectStore {
                     sha256: sha256,
                     isConditional: isConditional,
                     sendsContentMD5: sendsContentMD5,
-                    retention: retention(for: key)
+                    retention: retention
                 )
             )
             return .created
+        } catch let error as HawserError where retention != nil && (error.cause as? S3Failure)?.code == "InvalidRequest"
+        {
+            throw error.withoutLocks
         } catch let error as HawserError where error.meaning == .exists {
             if let result = try await existing(key, bytes) { return result }
             throw HawserError(

@@ -17,11 +17,7 @@ struct PutOperation: S3Operation {
         request.headers.append(("content-type", "application/octet-stream"))
         if isConditional { request.headers.append(("if-none-match", "*")) }
         if sendsContentMD5 { request.headers.append(("content-md5", contentMD5(body))) }
-        if let retention {
-            request.headers += retention.headers
-            // Amazon takes no lock without a checksum besides the signed one; this is the same, in its other spelling.
-            request.headers.append(("x-amz-checksum-sha256", base64(sha256.bytes)))
-        }
+        if let retention { request.headers += retention.headers }
         request.payload = .sha256(sha256)
         return request
     }

@@ -1,7 +1,7 @@
 public import HawserFormat
 import Synchronization
 
-/// Repeats requests that failed for reasons that pass: the only layer that does.
+/// Repeats requests that failed for reasons that pass: the only layer that does (``LockingStore`` has none).
 ///
 /// Never repeated: errors that are not marked as retryable, errors of other types, cancellation.
 ///
