@@ -31,3 +31,10 @@ int hawser_watch_interrupts(void) {
   if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler != SIG_IGN) sigaction(SIGHUP, &action, NULL);
   return ends[0];
 }
+
+void hawser_open_standard_files(void) {
+  for (int file = STDIN_FILENO; file <= STDERR_FILENO; file++) {
+    // The lowest number that is free is this one.
+    if (fcntl(file, F_GETFD) < 0 && errno == EBADF) (void)!open("/dev/null", O_WRONLY);
+  }
+}

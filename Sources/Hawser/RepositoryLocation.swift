@@ -26,6 +26,10 @@ public struct RepositoryLocation: Hashable, Sendable, CustomStringConvertible {
         RepositoryLocation(.provider(location))
     }
 
+    public var isS3: Bool {
+        if case .s3 = place { true } else { false }
+    }
+
     /// What `hawser --repository` takes: the path of a folder, `s3:` and what `S3URL` says, or `provider:NAME` and, where
     /// the provider gave several repositories, `/` and the repository's name.
     ///

@@ -7,6 +7,7 @@ import Logging
 @main
 enum Main {
     static func main() async {
+        hawser_open_standard_files()
         tuneProcess()
         // What is in memory are keys: none of it belongs into a core dump.
         _ = hawser_forbid_dumps()

@@ -14,6 +14,7 @@ import Logging
 @main
 enum Main {
     static func main() async {
+        hawser_open_standard_files()
         hawser_tune_allocator()
         _ = hawser_forbid_dumps()
         signal(SIGPIPE, SIG_IGN)

@@ -5,6 +5,7 @@ import Glibc
 @main
 enum Main {
     static func main() async {
+        hawser_open_standard_files()
         // What is in memory are keys: none of it belongs into a core dump.
         _ = hawser_forbid_dumps()
         // Writing to a pipe that nobody reads any more is an error then, which the command can deal with.

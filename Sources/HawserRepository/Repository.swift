@@ -54,6 +54,7 @@ public struct Repository: Sendable {
         for try await _ in target.list(.config) {
             throw HawserError(.repositoryExists, "There is a repository already. Nothing was changed.")
         }
+        try await requireNoRemains(target)
         let ring = KeyRing.random()
         var config = RepositoryConfig(
             repositoryID: ring.repositoryID,
@@ -221,9 +222,21 @@ public struct Repository: Sendable {
         _ overview: RepositoryOverview
     ) async throws -> (key: ObjectKey, bytes: [UInt8]) {
         guard let newest = overview.newestConfig else {
+            try await requireNoRemains(target)
             throw HawserError(.noRepository, "There is no repository here. Make one with «hawser init».")
         }
         return (newest, try await target.fetch(newest, range: nil))
+    }
+
+    /// A new repository among the snapshots of another would be taken for that one, and damaged.
+    private static func requireNoRemains(_ target: any DataMoverTarget) async throws {
+        for try await _ in target.list(.snapshot) {
+            throw HawserError(
+                .damaged,
+                "There are snapshots here, and the configuration that opens them is gone. Bring it back from a copy. Nothing was changed.",
+                place: ObjectKind.config.prefix
+            )
+        }
     }
 
     /// - Parameter repositoryID: as the configuration has it, if it can be read: a slot of another repository, left by
@@ -233,6 +246,13 @@ public struct Repository: Sendable {
         password: Secret,
         of repositoryID: [UInt8]?
     ) async throws -> (KeyRing, ObjectName) {
+        guard !slots.isEmpty else {
+            throw HawserError(
+                .damaged,
+                "The repository has no key any more, so nobody can open it. Bring them back from a copy.",
+                place: ObjectKind.keySlot.prefix
+            )
+        }
         var damage: HawserError?
         for fetched in slots {
             do {

@@ -17,6 +17,41 @@ struct ExitCodeTests {
         result.expect(10)
     }
 
+    @Test("Closed standard files are no signal: a backup is done, and an input that is closed can't be read")
+    func closedFiles() async throws {
+        let bench = try await Workbench.withRepository()
+        try bench.write("file", bytes: 1 << 20)
+        for closed in ["<&-", ">&-", "<&- >&- 2>&-"] {
+            let line = "exec \"$0\" backup \"$1\" \(closed)"
+            let arguments = ["-c", line, try HawserBinary.path(), bench.source]
+            try await RunningCommand("/bin/sh", arguments, environment: bench.environment).result().expect(0)
+        }
+        #expect(try await bench.snapshots().count == 3)
+        let line = "exec \"$0\" backup --stdin <&-"
+        try await RunningCommand("/bin/sh", ["-c", line, try HawserBinary.path()], environment: bench.environment)
+            .result()
+            .expect(1)
+        #expect(try await bench.snapshots().count == 3)
+    }
+
+    @Test("Snapshots without their configuration, or without any key, are damage, and no place for a new repository")
+    func remains() async throws {
+        let bench = try await Workbench.withRepository()
+        try await bench.backup()
+        let keys = bench.repository + "/keys"
+        try FileManager.default.moveItem(atPath: keys, toPath: keys + "-away")
+        let locked = try await bench.hawser("snapshots")
+        locked.expect(1)
+        #expect(locked.allText.contains("no key any more"), "\(locked)")
+        try FileManager.default.moveItem(atPath: keys + "-away", toPath: keys)
+        try FileManager.default.removeItem(atPath: bench.repository + "/config")
+        for command in ["snapshots", "init"] {
+            let result = try await bench.hawser(command)
+            result.expect(1)
+            #expect(result.allText.contains("the configuration that opens them is gone"), "\(result)")
+        }
+    }
+
     @Test("12 for a wrong password, and init does not replace a repository")
     func wrongPassword() async throws {
         let bench = try await Workbench.withRepository()

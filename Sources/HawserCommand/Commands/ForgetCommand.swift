@@ -88,7 +88,9 @@ struct ForgetCommand: AsyncParsableCommand {
     private func decide(_ repository: Repository) async throws -> [ObjectName] {
         let policy = try policy.policy()
         let candidates = try await repository.retentionCandidates(filter.filter()) { key, error in
-            Console.shared.warning("can't be read and stays: \(key.path): \(Failure.text(error))")
+            Console.shared.warning(
+                "can't be read and stays: \(key.path): \(Failure.text(error, besides: key.path)) «hawser forget \(key.name?.hex.prefix(8) ?? "ID")» removes it."
+            )
         }
         var times: [ObjectName: Timestamp] = [:]
         for candidate in candidates { times[candidate.stored.id] = candidate.time }

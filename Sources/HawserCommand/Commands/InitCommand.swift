@@ -111,6 +111,9 @@ struct InitCommand: AsyncParsableCommand {
                 return try await Repository.open(at: target, password: password, cacheRoot: nil).id
             }
         }
+        guard lock == nil || location.isS3 else {
+            throw HawserError(.unsupported, "Only S3 storage has object locks, and this is none. Nothing was changed.")
+        }
         let storage = try await location.storage(creating: true)
         let store = try options.layered(storage.store)
         try await Self.checkEmpty(store.objects(.config), location)

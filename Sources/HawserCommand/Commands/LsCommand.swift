@@ -42,9 +42,9 @@ struct LsCommand: AsyncParsableCommand {
         console.json(header)
         console.note("snapshot \(found.id.hex.prefix(8)) of \(TimeText.local(found.snapshot.time)):")
         var walk = EntryWalk(repository.entries(of: found.snapshot.root, in: scope))
-        var count = 0
+        var missing = try asked()
         while let entry = try await walk.next() {
-            count += 1
+            missing.remove(entry.path)
             if entry.path.isRoot { continue }
             if console.isJSON {
                 var object = EntryText.json(entry)
@@ -55,10 +55,15 @@ struct LsCommand: AsyncParsableCommand {
                 console.result(EntryText.line(entry, long: long))
             }
         }
-        if count == 0, walk.problems == 0 {
-            throw HawserError(.notFound, "The snapshot does not have this path.")
+        if let path = missing.min(), walk.problems == 0 {
+            let more = missing.count > 1 ? " \(missing.count - 1) more are not there either." : ""
+            throw HawserError(.notFound, "The snapshot does not have this path." + more, place: path.description)
         }
         if walk.problems > 0 { throw ExitCode.failedQuietly }
+    }
+
+    private func asked() throws -> Set<EntryPath> {
+        Set(try paths.map { try EntryPath(argument: $0) } + (snapshot.path.map { [$0] } ?? []))
     }
 
     private func scope() throws -> PathScope {

@@ -58,10 +58,12 @@ struct RepairPacksCommand: AsyncParsableCommand {
         console.json(object)
         if summary.damaged.isEmpty { return console.result("all \(summary.packsRead) packs are whole") }
         console.result(
-            "\(summary.damaged.count) of \(summary.packsRead) packs are damaged: \(summary.chunksSaved) chunks saved, \(summary.chunksLost) lost"
+            "\(summary.damaged.count) of \(summary.packsRead) packs are damaged: \(summary.chunksSaved) chunks saved, \(summary.chunksLost) lost; a prune deletes these packs"
         )
         if summary.chunksLost > 0 {
-            console.note("Back up again: what the source still has is stored again. Then run «hawser check».")
+            console.note(
+                "Back up again: what the source still has is stored again. Then «hawser repair snapshots» has earlier snapshots use it, and makes new ones of those that have lost something."
+            )
             throw ExitCode.failedQuietly
         }
     }

@@ -26,6 +26,7 @@ public struct CheckFinding: Sendable {
         public var description: String { command }
 
         public static let repairIndex = Remedy(command: "hawser repair index")
+        public static let prune = Remedy(command: "hawser prune")
         public static let repairPacks = Remedy(command: "hawser repair packs")
         public static let repairSnapshots = Remedy(command: "hawser repair snapshots")
         public static let forget = Remedy(command: "hawser forget")

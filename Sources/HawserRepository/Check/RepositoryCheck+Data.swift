@@ -30,6 +30,8 @@ extension RepositoryCheck {
         if chosen.isEmpty { return }
         log.report(.began(.data))
         let counts = try fresh.index.chunkCounts()
+        // Of these, what is needed is somewhere else. A mark that can't be read is found by itself.
+        let marked = (try? await repository.condemnedPacks()) ?? []
         let total = chosen.reduce(0) { $0 + UInt64($1.length) }
         // Enough for the largest pack, whatever was asked for.
         let budget = ByteBudget(total: max(memory, chosen.reduce(0) { max($0, Int($1.length)) }))
@@ -50,7 +52,15 @@ extension RepositoryCheck {
                     ofBytes: total
                 )
             )
-            if verdict.needsRecords { unclear.append(verdict) } else { Self.note(verdict, &damage, &log) }
+            if marked.contains(verdict.pack.name), verdict.error != nil, Self.isElsewhere(verdict, fresh.index, marked)
+            {
+                let error = HawserError(.damaged, "A damaged pack waits for its deletion. Nothing needs it.")
+                log.add(verdict.pack.key.path, error, .warning, remedy: .prune)
+            } else if verdict.needsRecords {
+                unclear.append(verdict)
+            } else {
+                Self.note(verdict, &damage, &log)
+            }
         }
         let records = try fresh.index.records(inPacks: Set(unclear.map(\.number)))
         for var verdict in unclear {
@@ -63,6 +73,14 @@ extension RepositoryCheck {
                 }
             }
             Self.note(verdict, &damage, &log)
+        }
+    }
+
+    /// Whether each chunk that can't be read in this pack is in another that stays.
+    private static func isElsewhere(_ verdict: PackVerdict, _ index: ChunkIndex, _ marked: Set<ObjectName>) -> Bool {
+        guard !verdict.needsRecords, !verdict.isGone else { return false }
+        return verdict.badBlobs.allSatisfy { id in
+            index.findAll(id).contains { !marked.contains(index.pack($0.packNumber).name) }
         }
     }
 
