@@ -26,6 +26,7 @@ public struct RepositoryLocation: Hashable, Sendable, CustomStringConvertible {
         RepositoryLocation(.provider(location))
     }
 
+    /// Whether it is in S3 storage.
     public var isS3: Bool {
         if case .s3 = place { true } else { false }
     }

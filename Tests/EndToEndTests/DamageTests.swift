@@ -43,10 +43,8 @@ struct DamageTests {
 
     @Test("A damaged pack: the rest is saved, and a backup stores again what the source still has")
     func repairPacks() async throws {
-        var generator = SeededGenerator(seed: TestScale.seed)
-        let fixture = try await Fixture(generator: &generator)
+        let fixture = try await Fixture.withDamagedPack()
         let bench = fixture.bench
-        try await fixture.damagePack(generator: &generator)
         let check = try await bench.hawser("check", "--read-data")
         check.expect(1)
         #expect(check.allText.contains("hawser repair packs"), "\(check)")
@@ -78,10 +76,8 @@ struct DamageTests {
 
     @Test("What is lost for good: snapshots without it are made, and the repository is sound without the old ones")
     func repairSnapshots() async throws {
-        var generator = SeededGenerator(seed: TestScale.seed)
-        let fixture = try await Fixture(generator: &generator)
+        let fixture = try await Fixture.withDamagedPack()
         let bench = fixture.bench
-        try await fixture.damagePack(generator: &generator)
         try await bench.hawser("repair", "packs").expect(1)
         let dry = try await bench.hawser("repair", "snapshots", "--dry-run", "--json")
         dry.expect(0)
@@ -139,15 +135,19 @@ private struct Fixture {
 
     func keys(of kind: String) -> [String] { objects.filter { $0.hasPrefix(kind) } }
 
-    /// Changes a bit of a chunk in a data pack, and has the cache forget what it knows.
-    func damagePack(generator: inout SeededGenerator) async throws {
-        let key = try #require(keys(of: "packs/d/").first)
-        let file = URL(filePath: bench.repository + "/" + key)
+    /// With a bit of a chunk changed in a data pack, and a cache that knows nothing.
+    static func withDamagedPack() async throws -> Fixture {
+        var generator = SeededGenerator(seed: TestScale.seed)
+        print("seed \(TestScale.seed)")
+        let fixture = try await Fixture(generator: &generator)
+        let key = try #require(fixture.keys(of: "packs/d/").first)
+        let file = URL(filePath: fixture.bench.repository + "/" + key)
         var bytes = [UInt8](try Data(contentsOf: file))
         // Between the header and the footer, which is at the end.
         bytes[Int.random(in: 1_000..<bytes.count / 2, using: &generator)] ^= 1
-        try replace(file, with: Data(bytes))
-        try FileManager.default.removeItem(atPath: bench.cache)
+        try fixture.replace(file, with: Data(bytes))
+        try FileManager.default.removeItem(atPath: fixture.bench.cache)
+        return fixture
     }
 
     func examine(

@@ -48,7 +48,11 @@ extension RepositoryCheck {
         } take: { (key: ObjectKey?) in
             if let key { unlocked.append(key) }
         }
-        for (key, end) in others where try await !isLocked(key, end) { unlocked.append(key) }
+        try await withBoundedTasks(over: others, width: Parallelism.requests) { key, end in
+            try await isLocked(key, end) ? nil : key
+        } take: { (key: ObjectKey?) in
+            if let key { unlocked.append(key) }
+        }
         guard let first = unlocked.min() else { return }
         repository.cache.forgetLockedPacks()
         let error = HawserError(
