@@ -30,11 +30,12 @@ public struct TreeEntries: AsyncSequence, Sendable {
                         let bytes = try await reader.read(page.id, type: .treePage)
                         try cursor.supply(TreePage(decoding: bytes, level: page.level))
                     } catch let error as HawserError {
+                        let end = cursor.upper.map { "to the one before \($0)" } ?? "to the end"
                         cursor.advance()
                         guard error.code == .damaged || error.code == .notFound else { throw error }
                         throw HawserError(
                             error.code,
-                            "A page of the tree can't be read: the entries from here to the next one are missing.",
+                            "A page of the tree can't be read: the entries from here \(end) are missing.",
                             place: (page.first ?? .root).description,
                             cause: error,
                             isRetryable: error.isRetryable

@@ -58,8 +58,8 @@ public struct TreeCursor: Sendable {
     private var scope: PathScope
     /// The range in which the next entry lies, or the first behind it.
     private var rangeIndex = 0
-    /// What lies behind the page at the position.
-    private var upper: EntryPath?
+    /// The first path behind all that is below the page at the position; `nil` when the tree ends with it.
+    public private(set) var upper: EntryPath?
 
     public init(root: TreeRoot, scope: PathScope = .all) {
         self.scope = scope

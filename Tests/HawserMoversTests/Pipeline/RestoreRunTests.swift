@@ -357,6 +357,9 @@ struct RestoreRunTests {
                 $0.options.deletes = true
             }
             #expect(summary.problemCount == 1)
+            let problem = try #require(summary.problems.first)
+            #expect(problem.path == leaf.first)
+            #expect(problem.error.message.contains("to the one before \(leaves[2].first) are missing"))
             #expect(summary.filesDeleted == 0)
             #expect(Int(summary.filesRestored) == 3000 - Int(leaf.entryCount))
             expect(small, below: fixture.folder + "/target")
