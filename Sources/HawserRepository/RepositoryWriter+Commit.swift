@@ -12,17 +12,25 @@ extension RepositoryWriter {
     ///
     /// Everything must have been flushed. Order (docs/format.md, Garbage collection): index segments, refs, then a look
     /// at what is condemned, then the snapshot: each side writes before it reads, so one always sees the other.
-    /// - Parameter refsBase: gives full refs to write this snapshot's as a difference to; asked only when they are long.
+    /// - Parameters:
+    ///   - replaced: the snapshot whose place this one takes.
+    ///   - refsBase: gives full refs to write this snapshot's as a difference to; asked only when they are long.
     /// - Returns: the snapshot's id.
     /// - Throws: `Condemnation` when a pack that it needs is about to be deleted; back up again.
     public func commit(
         _ snapshot: Snapshot,
+        replacing replaced: ObjectName? = nil,
         refsBase: @Sendable () async throws -> Refs.Base? = { nil }
     ) async throws -> ObjectName {
         let (bytes, id) = try snapshot.encode(repository.objects)
         try await saveIndex()
         let refs = try await refs(of: id, base: refsBase)
-        let object = SealedObject(key: .named(.snapshot, id), bytes: bytes, sha256: id)
+        let object = SealedObject(
+            key: .named(.snapshot, id),
+            bytes: bytes,
+            sha256: id,
+            replacing: replaced.map { .named(.snapshot, $0) }
+        )
         try await repository.extendLocks(of: packs, fresh: lockEnds, base: refs.base?.key)
         try await repository.commit(object, refs, packs: packs)
         await repository.keep(object.key, bytes)

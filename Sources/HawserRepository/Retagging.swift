@@ -34,7 +34,12 @@ extension Repository {
         if tags == stored.snapshot.tags { return nil }
         let (bytes, id) = try stored.snapshot.retagged(tags, id: stored.id).encode(objects)
         let packs = try await packs(of: stored.id)
-        let object = SealedObject(key: .named(.snapshot, id), bytes: bytes, sha256: id)
+        let object = SealedObject(
+            key: .named(.snapshot, id),
+            bytes: bytes,
+            sha256: id,
+            replacing: .named(.snapshot, stored.id)
+        )
         do {
             try await commit(object, Refs(snapshot: id, generation: 1, packs: packs), packs: packs)
         } catch is RepositoryWriter.Condemnation {

@@ -35,12 +35,20 @@ public protocol ByteLeases: Sendable {
     /// the storage knows of this session, so that nothing that it needs has been taken for garbage.
     ///
     /// Throws `session_over` when he does not: then nothing that makes older objects needed again may be written.
-    func permit(_ key: ObjectKey) async throws
+    ///
+    /// - Parameter replaced: the snapshot whose place the object takes.
+    func permit(_ key: ObjectKey, replacing replaced: ObjectKey?) async throws
+
+    /// When whoever watches over the storage took note of each snapshot, by its id; `nil` when nobody watches.
+    func receipts() async throws -> [ObjectName: SnapshotReceipt]?
 }
 
 extension ByteLeases {
     /// Nobody watches.
-    public func permit(_ key: ObjectKey) async throws {}
+    public func permit(_ key: ObjectKey, replacing replaced: ObjectKey?) async throws {}
+
+    /// Nobody watches.
+    public func receipts() async throws -> [ObjectName: SnapshotReceipt]? { nil }
 }
 
 /// For storage without a quota of Hawser's: its own limits hold.

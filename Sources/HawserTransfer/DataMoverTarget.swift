@@ -26,6 +26,9 @@ public protocol DataMoverTarget: Sendable {
     /// All objects whose path begins with `prefix`, in ascending order of their keys.
     func list(prefix: String) -> ObjectListing
 
+    /// When whoever watches over the storage took note of each snapshot, by its id; `nil` when nobody does.
+    func receipts() async throws -> [ObjectName: SnapshotReceipt]?
+
     /// Deletes, or asks the provider to, as he decides.
     func delete(_ keys: [ObjectKey]) async throws
 }
@@ -34,6 +37,8 @@ extension DataMoverTarget {
     public var access: StorageAccess { .local }
 
     public var locks: (any LockingStore)? { nil }
+
+    public func receipts() async throws -> [ObjectName: SnapshotReceipt]? { nil }
 
     public func list(_ kind: ObjectKind) -> ObjectListing { list(prefix: kind.prefix) }
 }

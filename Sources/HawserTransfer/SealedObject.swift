@@ -10,15 +10,31 @@ public struct SealedObject: Sendable {
     public let bytes: [UInt8]
     /// Of `bytes`.
     public let sha256: ObjectName
+    /// Of a snapshot: the one whose place it takes, as with other tags.
+    public let replaced: ObjectKey?
 
-    public init(key: ObjectKey, bytes: [UInt8], sha256: ObjectName) {
+    public init(key: ObjectKey, bytes: [UInt8], sha256: ObjectName, replacing replaced: ObjectKey? = nil) {
         self.key = key
         self.bytes = bytes
         self.sha256 = sha256
+        self.replaced = replaced
     }
 
     /// Bytes.
     public var length: Int { bytes.count }
+}
+
+/// The word of whoever watches over the storage that he took note of a snapshot before it was written.
+public struct SnapshotReceipt: Hashable, Sendable {
+    /// By his clock. Of a snapshot that takes another's place: when that one came.
+    public let time: Timestamp
+    /// Whether it takes another's place, or said so.
+    public let isReplacement: Bool
+
+    public init(time: Timestamp, isReplacement: Bool = false) {
+        self.time = time
+        self.isReplacement = isReplacement
+    }
 }
 
 /// The word of the storage that an object is durable.

@@ -74,7 +74,7 @@ public actor TargetDataMover: DataMoverTarget {
         let result: PutResult
         do {
             switch object.key.kind {
-            case .snapshot, .checkpoint: try await leases.permit(object.key)
+            case .snapshot, .checkpoint: try await leases.permit(object.key, replacing: object.replaced)
             default: break
             }
             result = try await Self.put(object, into: objects)
@@ -166,6 +166,10 @@ public actor TargetDataMover: DataMoverTarget {
 
     public nonisolated func list(prefix: String) -> ObjectListing {
         objects.objects(prefix: prefix)
+    }
+
+    public nonisolated func receipts() async throws -> [ObjectName: SnapshotReceipt]? {
+        try await leases.receipts()
     }
 
     public func delete(_ keys: [ObjectKey]) async throws {

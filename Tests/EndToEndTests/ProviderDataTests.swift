@@ -193,6 +193,35 @@ struct ProviderDataTests {
         }
     }
 
+    @Test(
+        "What is forgotten goes by when the provider took note, whatever a machine's clock said",
+        arguments: [false, true]
+    )
+    func receipts(isGateway: Bool) async throws {
+        let mode = isGateway ? ProviderScene.gatewayMode : ["--access", "shared"]
+        try await ProviderScene.run(mode, hasGatewayServer: isGateway) { scene in
+            let tenant = scene.tenant
+            try await tenant.hawser("init").expect(0)
+            var ids: [String] = []
+            for (name, time) in [("good", "2026-01-05"), ("ahead", "2100-01-01"), ("behind", "2020-01-01")] {
+                try Data(name.utf8).write(to: URL(filePath: tenant.source + "/file"))
+                ids.append(try await tenant.backup("--time", time + " 12:00:00").snapshot)
+            }
+            func kept(_ policy: String...) async throws -> [String] {
+                let forget = try await tenant.start(["forget", "--dry-run", "--json"] + policy).result()
+                forget.expect(0)
+                let groups = forget.objects.flatMap { $0["keep"] as? [[String: Any]] ?? [] }
+                return groups.compactMap { $0["id"] as? String }
+            }
+            #expect(try await kept("--keep-last", "1") == [ids[2]])
+            #expect(Set(try await kept("--keep-within", "1d")) == Set(ids))
+            #expect(Set(try await kept("--keep-last", "1", "--trust-own-times")) == [ids[0], ids[1]])
+            // A snapshot with other tags takes the place of the one that it was.
+            try await tenant.hawser("tag", "--add", "other", ids[0]).expect(0)
+            #expect(Set(try await kept("--keep-last", "2")) == Set(ids[1...]))
+        }
+    }
+
     @Test("The quota holds through a gateway server")
     func gatewayQuota() async throws {
         try await ProviderScene.run(ProviderScene.gatewayMode, hasGatewayServer: true) { scene in

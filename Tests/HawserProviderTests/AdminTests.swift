@@ -150,7 +150,7 @@ import Testing
             // A session alone is no backup.
             try await provider.database.endSession(full.session().session)
             let backup = try await half.session()
-            _ = try await provider.database.commit(backup, [], before: .snapshot)
+            _ = try await provider.database.commit(backup, [], before: key())
             try await provider.database.endSession(backup.session)
             let end = provider.clock.wall + .seconds(10 * 86_400)
             _ = try await provider.database.updateTenant(half.tenant) { $0.leaseEnd = end }
@@ -171,7 +171,7 @@ import Testing
             }
             func backUp(_ tenant: TestTenant, _ purpose: Purpose = .backup, before kind: ObjectKind) async throws {
                 let session = try await tenant.session(purpose)
-                _ = try await database.commit(session, [], before: kind)
+                _ = try await database.commit(session, [], before: key(kind))
                 try await database.endSession(session.session)
             }
             provider.advance(.seconds(3 * 86_400))

@@ -234,9 +234,9 @@ import Testing
         try await TestProvider.with { provider in
             let tenant = try await provider.tenant(in: provider.repository(), limit: 250)
             let session = try await tenant.session()
-            _ = try await provider.database.commit(session, [], before: .snapshot)
+            _ = try await provider.database.commit(session, [], before: key())
             try await provider.database.endSession(session.session)
-            await expectError(.sessionOver) { try await provider.database.commit(session, [], before: .snapshot) }
+            await expectError(.sessionOver) { try await provider.database.commit(session, [], before: key()) }
             // What was stored is heard all the same.
             _ = try await provider.database.commit(session, [object(5)])
             #expect(try await tenant.record().committed == 5)

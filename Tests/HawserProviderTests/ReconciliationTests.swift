@@ -226,7 +226,7 @@ import Testing
 
 /// A listing during which things happen.
 struct Steps: AsyncSequence, Sendable {
-    typealias Element = ObjectRecord
+    typealias Element = ListedObject
     let objects: [ObjectRecord]
     let before: @Sendable (Int) async throws -> Void
 
@@ -241,11 +241,11 @@ struct Steps: AsyncSequence, Sendable {
         let steps: Steps
         var index = 0
 
-        mutating func next() async throws -> ObjectRecord? {
+        mutating func next() async throws -> ListedObject? {
             guard index < steps.objects.count else { return nil }
             defer { index += 1 }
             try await steps.before(index)
-            return steps.objects[index]
+            return ListedObject(steps.objects[index])
         }
     }
 }

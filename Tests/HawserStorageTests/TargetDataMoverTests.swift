@@ -50,7 +50,7 @@ private final class CountingLeases: ByteLeases {
     }
 
     /// Never for a snapshot, always for a checkpoint.
-    func permit(_ key: ObjectKey) async throws {
+    func permit(_ key: ObjectKey, replacing replaced: ObjectKey?) async throws {
         state.withLock { $0.permitsAsked.append(key) }
         if key.kind == .snapshot { throw HawserError(.conflict, "The session is over.") }
     }

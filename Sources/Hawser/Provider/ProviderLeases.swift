@@ -28,7 +28,9 @@ struct ProviderLeases: ByteLeases {
         await monitor.release(lease)
     }
 
-    func permit(_ key: ObjectKey) async throws {
-        try await monitor.permit(key)
+    func permit(_ key: ObjectKey, replacing replaced: ObjectKey?) async throws {
+        try await monitor.permit(key, replacing: replaced)
     }
+
+    func receipts() async throws -> [ObjectName: SnapshotReceipt]? { try await monitor.receipts() }
 }

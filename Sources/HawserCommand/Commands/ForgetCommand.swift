@@ -27,6 +27,15 @@ struct ForgetCommand: AsyncParsableCommand {
     )
     var groupBy: SnapshotGrouping = .hostAndPaths
 
+    @Flag(
+        help: ArgumentHelp(
+            "Go by the times that the snapshots say.",
+            discussion:
+                "Otherwise it counts when the provider took note of a snapshot, and none is later than the storage had it."
+        )
+    )
+    var trustOwnTimes = false
+
     @Flag(name: [.customShort("n"), .long], help: "Remove nothing, say what would be and why.")
     var dryRun = false
 
@@ -87,19 +96,20 @@ struct ForgetCommand: AsyncParsableCommand {
 
     private func decide(_ repository: Repository) async throws -> [ObjectName] {
         let policy = try policy.policy()
-        let candidates = try await repository.retentionCandidates(filter.filter()) { key, error in
+        let candidates = try await repository.retentionCandidates(filter.filter(), trustsOwnTimes: trustOwnTimes) {
+            key,
+            error in
             Console.shared.warning(
                 "can't be read and stays: \(key.path): \(Failure.text(error, besides: key.path)) «hawser forget \(key.name?.hex.prefix(8) ?? "ID")» removes it."
             )
         }
-        var times: [ObjectName: Timestamp] = [:]
-        for candidate in candidates { times[candidate.stored.id] = candidate.time }
+        let byID = Dictionary(candidates.map { ($0.stored.id, $0) }) { first, _ in first }
         let now = Timestamp.now
         let decided = groupBy.groups(candidates.map(\.stored)).map { group in
             ForgetReport.Group(
                 group: group,
                 decisions: policy.decide(
-                    group.snapshots.map { RetentionCandidate($0, time: times[$0.id] ?? $0.snapshot.time) },
+                    group.snapshots.compactMap { byID[$0.id] },
                     now: now,
                     zone: TimeText.secondsAheadOfUTC
                 )

@@ -28,7 +28,7 @@ enum ForgetReport {
                 let snapshot = decision.candidate.stored.snapshot
                 rows.append([
                     String(decision.candidate.stored.id.hex.prefix(8)),
-                    TimeText.local(decision.candidate.time),
+                    time(decision.candidate),
                     displayText(snapshot.hostname),
                     snapshot.tags.map { displayText($0) }.joined(separator: ","),
                     snapshot.paths.map { displayText($0) }.joined(separator: " "),
@@ -37,6 +37,14 @@ enum ForgetReport {
             }
             for line in Columns.align(rows) { console.note(line) }
         }
+    }
+
+    /// By which it is judged; with what it says itself, where that is another one.
+    private static func time(_ candidate: RetentionCandidate) -> String {
+        let own = candidate.stored.snapshot.time
+        let distance = candidate.time.seconds.subtractingReportingOverflow(own.seconds)
+        let isClose = !distance.overflow && distance.partialValue.magnitude < 3600
+        return TimeText.local(candidate.time) + (isClose ? "" : " (it says \(TimeText.local(own)))")
     }
 
     /// As restic prints it.

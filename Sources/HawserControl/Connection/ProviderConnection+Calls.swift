@@ -1,5 +1,6 @@
 public import HawserFormat
 import HawserStorage
+public import HawserTransfer
 
 #if canImport(FoundationEssentials)
     import FoundationEssentials
@@ -133,6 +134,21 @@ extension ProviderConnection {
     /// - Parameter keys: below the tenant's folder; at most `ControlAPI.mostKeys`.
     public func delete(_ keys: [String], repository: ControlID) async throws -> DeletionAnswer {
         try await call(.post(ControlAPI.deletions(repository), DeletionRequest(keys: keys)))
+    }
+
+    /// When the provider took note of each snapshot, by its id.
+    public func receipts(repository: ControlID) async throws -> [ObjectName: SnapshotReceipt] {
+        var receipts: [ObjectName: SnapshotReceipt] = [:]
+        var path: String? = ControlAPI.receipts(repository)
+        while let page = path {
+            let answer = try await call(.get(page), as: ReceiptsAnswer.self)
+            for receipt in answer.receipts {
+                guard let id = ObjectName(hex: receipt.snapshot), let time = receipt.time else { continue }
+                receipts[id] = SnapshotReceipt(time: time, isReplacement: receipt.isReplacement)
+            }
+            path = answer.next.map { "\(ControlAPI.receipts(repository))?after=\($0)" }
+        }
+        return receipts
     }
 
     /// Objects that are to be deleted and still there.

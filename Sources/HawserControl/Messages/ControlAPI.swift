@@ -30,5 +30,7 @@ public enum ControlAPI {
     public static func tickets(_ repository: ControlID) -> String { "/v1/repositories/\(repository)/tickets" }
     /// Takes `prefix`, `after` and `limit` (1...1,000) in the query.
     public static func objects(_ repository: ControlID) -> String { "/v1/repositories/\(repository)/objects" }
+    /// Takes `after` in the query.
+    public static func receipts(_ repository: ControlID) -> String { "/v1/repositories/\(repository)/receipts" }
     public static func deletions(_ repository: ControlID) -> String { "/v1/repositories/\(repository)/deletions" }
 }

@@ -1,3 +1,5 @@
+import HawserFormat
+
 /// `POST /v1/repositories/{id}/leases`: room for bytes that will be stored.
 public struct LeaseRequest: Codable, Sendable {
     /// Names the lease, chosen by the client: a request whose answer was lost is sent again, and within a session the
@@ -66,21 +68,58 @@ public struct CommitRequest: Codable, Sendable {
     public var objects: [ObjectRecord]
     /// The key of a snapshot or checkpoint that is about to be written.
     public var snapshot: String?
+    /// The key of the snapshot whose place it takes, as with other tags: its receipt is that one's.
+    public var replaces: String?
 
-    public init(objects: [ObjectRecord], snapshot: String? = nil) {
+    public init(objects: [ObjectRecord], snapshot: String? = nil, replaces: String? = nil) {
         self.objects = objects
         self.snapshot = snapshot
+        self.replaces = replaces
     }
 }
 
 public struct CommitAnswer: Codable, Sendable {
     public var quota: QuotaState
-    /// When the provider took note, seconds since 1970 by its clock: what retention counts by.
+    /// Seconds since 1970 by the provider's clock.
     public var receivedAt: Double
 
     public init(quota: QuotaState, receivedAt: Double) {
         self.quota = quota
         self.receivedAt = receivedAt
+    }
+}
+
+/// `GET /v1/repositories/{id}/receipts`: when the provider took note of snapshots.
+public struct ReceiptsAnswer: Codable, Sendable {
+    public struct Receipt: Codable, Sendable {
+        /// Its id, 64 hexadecimal digits.
+        public var snapshot: String
+        /// Seconds since 1970 by the provider's clock; of one that takes another's place, when that one came.
+        public var receivedAt: Double
+        public var isReplacement: Bool
+
+        public init(snapshot: String, receivedAt: Double, isReplacement: Bool) {
+            self.snapshot = snapshot
+            self.receivedAt = receivedAt
+            self.isReplacement = isReplacement
+        }
+
+        /// `nil` when it says none.
+        var time: Timestamp? {
+            guard let milliseconds = UInt64(exactly: (receivedAt * 1000).rounded()) else { return nil }
+            let rest = UInt32(milliseconds % 1000)
+            return Timestamp(seconds: Int64(milliseconds / 1000), nanoseconds: rest * 1_000_000)
+        }
+    }
+
+    /// In the order of ids.
+    public var receipts: [Receipt]
+    /// The id behind which the next page begins; `nil`: this is the last.
+    public var next: String?
+
+    public init(receipts: [Receipt], next: String?) {
+        self.receipts = receipts
+        self.next = next
     }
 }
 

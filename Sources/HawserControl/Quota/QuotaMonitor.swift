@@ -101,7 +101,7 @@ public actor QuotaMonitor: ByteLeases {
     ///
     /// - Throws: `session_over`, retryable, once for each object when another session has begun since the work did: whoever
     ///   writes it proves first that everything that it needs is still there, and asks again.
-    public func permit(_ key: ObjectKey) async throws {
+    public func permit(_ key: ObjectKey, replacing replaced: ObjectKey? = nil) async throws {
         guard let session = try await connection.waitUntilConnected().session else { throw Self.changed }
         firstSession = firstSession ?? session
         if session != firstSession, turnedAway[key] != session {
@@ -110,18 +110,23 @@ public actor QuotaMonitor: ByteLeases {
         }
         do {
             // Not before what is on its way has been answered.
-            try await turn.withTaken { try await report(before: key, on: session) }
+            try await turn.withTaken { try await report(before: key, replacing: replaced, on: session) }
         } catch let error as HawserError where error.code == .sessionOver {
             throw Self.changed
         }
     }
 
-    private func report(before key: ObjectKey, on session: ControlID) async throws {
+    private func report(before key: ObjectKey, replacing replaced: ObjectKey?, on session: ControlID) async throws {
         while true {
             let batch = machine.takeRecords()
             let isLast = machine.records.isEmpty
             do {
-                let answer = try await send(batch, snapshot: isLast ? key.path : nil, on: session)
+                let answer = try await send(
+                    batch,
+                    before: isLast ? key : nil,
+                    replacing: isLast ? replaced : nil,
+                    on: session
+                )
                 machine.update(session: nil, quota: answer.quota, isReturnAsked: false)
             } catch {
                 machine.notReported(batch)
@@ -131,6 +136,10 @@ public actor QuotaMonitor: ByteLeases {
         }
     }
 
+    public func receipts() async throws -> [ObjectName: SnapshotReceipt]? {
+        try await connection.receipts(repository: repository)
+    }
+
     private static let changed = HawserError(
         .sessionOver,
         "The provider has ended the session that this backup began in, after a silence of more than 15 minutes or by hand. Back "
@@ -138,11 +147,14 @@ public actor QuotaMonitor: ByteLeases {
         isRetryable: true
     )
 
-    private func send(_ batch: [ObjectRecord], snapshot: String?, on session: ControlID?) async throws -> CommitAnswer {
-        try await connection.call(
-            .post(ControlAPI.commits(repository), CommitRequest(objects: batch, snapshot: snapshot)),
-            on: session
-        )
+    private func send(
+        _ batch: [ObjectRecord],
+        before key: ObjectKey? = nil,
+        replacing replaced: ObjectKey? = nil,
+        on session: ControlID?
+    ) async throws -> CommitAnswer {
+        let request = CommitRequest(objects: batch, snapshot: key?.path, replaces: replaced?.path)
+        return try await connection.call(.post(ControlAPI.commits(repository), request), on: session)
     }
 
     // MARK: Life
@@ -194,7 +206,7 @@ public actor QuotaMonitor: ByteLeases {
         do {
             switch work {
             case .commit(let batch):
-                machine.committed(try await send(batch, snapshot: nil, on: session).quota)
+                machine.committed(try await send(batch, on: session).quota)
             case .lease(let ask):
                 let answer: LeaseAnswer = try await connection.call(
                     .post(ControlAPI.leases(repository), ask.request),
@@ -247,7 +259,7 @@ public actor QuotaMonitor: ByteLeases {
         answer(machine.failed(HawserError(.unavailable, "The quota is no longer watched; nothing more can be stored.")))
         do {
             let session = machine.session
-            while !machine.records.isEmpty { _ = try await send(machine.takeRecords(), snapshot: nil, on: session) }
+            while !machine.records.isEmpty { _ = try await send(machine.takeRecords(), on: session) }
             guard let request = machine.farewell() else { return }
             let _: LeaseAnswer = try await connection.call(.post(ControlAPI.leases(repository), request), on: session)
         } catch {

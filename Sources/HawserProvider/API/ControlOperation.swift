@@ -5,13 +5,14 @@ import HawserControl
 enum ControlOperation: String, CaseIterable, Sendable {
     case registerDevice, makeNonce, signIn
     case listSessions, pollSession, closeSession, followEvents
-    case grant, lease, commit, delete, listDeletions, tickets, listObjects
+    case grant, lease, commit, delete, listDeletions, listReceipts, tickets, listObjects
     case registerGateway, signInGateway, followMovers, issueCertificate, reportLoad, moverCredentials, moverLease
     case moverUsage
 
     var method: HTTPRequest.Method {
         switch self {
-        case .listSessions, .pollSession, .followEvents, .listDeletions, .listObjects, .followMovers: .get
+        case .listSessions, .pollSession, .followEvents, .listDeletions, .listReceipts, .listObjects, .followMovers:
+            .get
         case .closeSession: .delete
         case .registerDevice, .makeNonce, .signIn, .grant, .lease, .commit, .delete, .tickets: .post
         case .registerGateway, .signInGateway, .issueCertificate, .reportLoad, .moverCredentials, .moverLease,
@@ -32,6 +33,7 @@ enum ControlOperation: String, CaseIterable, Sendable {
         case .lease: "/v1/repositories/{id}/leases"
         case .commit: "/v1/repositories/{id}/commits"
         case .delete, .listDeletions: "/v1/repositories/{id}/deletions"
+        case .listReceipts: "/v1/repositories/{id}/receipts"
         case .tickets: "/v1/repositories/{id}/tickets"
         case .listObjects: "/v1/repositories/{id}/objects"
         case .registerGateway: "/v1/gateways"
@@ -51,7 +53,7 @@ enum ControlOperation: String, CaseIterable, Sendable {
         case .registerDevice, .makeNonce, .signIn, .registerGateway, .signInGateway: false
         case .followMovers, .issueCertificate, .reportLoad, .moverCredentials, .moverLease, .moverUsage: false
         case .listSessions, .pollSession, .closeSession, .followEvents, .grant, .lease, .commit, .delete,
-            .listDeletions, .tickets, .listObjects:
+            .listDeletions, .listReceipts, .tickets, .listObjects:
             true
         }
     }

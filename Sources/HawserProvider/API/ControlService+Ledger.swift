@@ -24,17 +24,17 @@ extension ControlService {
         -> CommitAnswer
     {
         try Self.checkCount(request.objects.count)
-        var kind: ObjectKind?
-        if let snapshot = request.snapshot {
-            kind = ObjectKey(snapshot)?.kind
-            guard kind == .snapshot || kind == .checkpoint else {
-                throw HawserError(.invalidArgument, "This is no key of a snapshot or checkpoint.")
-            }
-        }
+        let key = request.snapshot.map { ObjectKey($0) }
+        let replaced = request.replaces.map { ObjectKey($0) }
+        guard key.map({ $0?.kind == .snapshot || $0?.kind == .checkpoint }) ?? true,
+            replaced.map({ $0?.kind == .snapshot }) ?? true
+        else { throw HawserError(.invalidArgument, "This is no key of a snapshot or checkpoint.") }
+        if key??.kind == .snapshot { try limitSnapshots(of: session.tenant) }
         let (quota, time) = try await database.commit(
             LedgerTarget(session, repository: repository),
             request.objects,
-            before: kind
+            before: key ?? nil,
+            replacing: replaced ?? nil
         )
         return CommitAnswer(quota: quota, receivedAt: time.seconds)
     }
@@ -71,6 +71,19 @@ extension ControlService {
         return PendingDeletionsAnswer(
             keys: page.flatMap(\.keys).filter { $0.hasPrefix(prefix) },
             next: page.count < 10 ? nil : page.last?.id
+        )
+    }
+
+    func receipts(_ id: ControlID, _ session: SessionRecord, target: String) async throws -> ReceiptsAnswer {
+        let after = ListingQuery(target)["after"].map { ObjectName(hex: $0) }
+        guard after != .some(nil) else {
+            throw HawserError(.invalidArgument, "Receipts are listed behind the id of a snapshot.")
+        }
+        let folder = try await database.folder(tenant: session.tenant, subtenant: session.subtenant, repository: id)
+        let page = try await database.receipts(folder.id, after: after ?? nil, limit: ControlAPI.mostKeys)
+        return ReceiptsAnswer(
+            receipts: page,
+            next: page.count < ControlAPI.mostKeys ? nil : page.last?.snapshot
         )
     }
 

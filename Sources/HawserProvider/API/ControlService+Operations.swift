@@ -41,6 +41,8 @@ extension ControlService {
             )
         case (.listDeletions, let repository?, let session?):
             try ControlAnswer(try await deletions(repository, session, target: target))
+        case (.listReceipts, let repository?, let session?):
+            try ControlAnswer(try await receipts(repository, session, target: target))
         case (.tickets, let repository?, let session?):
             try ControlAnswer(
                 try await tickets(repository, session, try RequestReader.decode(TicketRequest.self, body))
@@ -52,8 +54,10 @@ extension ControlService {
         case (.signInGateway, _, _):
             try ControlAnswer(try await signIn(try RequestReader.decode(GatewaySignInRequest.self, body)))
         case (.listSessions, _, nil), (.pollSession, _, nil), (.closeSession, _, nil), (.followEvents, _, _),
-            (.grant, _, _), (.lease, _, _), (.commit, _, _), (.delete, _, _), (.listDeletions, _, _), (.tickets, _, _),
-            (.listObjects, _, _), (.followMovers, _, _), (.issueCertificate, _, _), (.reportLoad, _, _),
+            (.grant, _, _), (.lease, _, _), (.commit, _, _), (.delete, _, _), (.listDeletions, _, _),
+            (.listReceipts, _, _),
+            (.tickets, _, _), (.listObjects, _, _), (.followMovers, _, _), (.issueCertificate, _, _),
+            (.reportLoad, _, _),
             (.moverCredentials, _, _), (.moverLease, _, _), (.moverUsage, _, _):
             throw HawserError(.internalError, "The request reached an operation without what it needs.")
         }

@@ -28,6 +28,7 @@ struct ControlService: Sendable {
     private let perTenant: RateLimiter<ControlID>
     private let signIns: RateLimiter<ControlID>
     private let deletions: RateLimiter<ControlID>
+    private let snapshots: RateLimiter<ControlID>
 
     init(
         domain: String,
@@ -54,6 +55,7 @@ struct ControlService: Sendable {
         perTenant = RateLimiter(limits.requestsPerTenant)
         signIns = RateLimiter(limits.signInsPerDevice)
         deletions = RateLimiter(limits.deletionsPerTenant)
+        snapshots = RateLimiter(limits.snapshotsPerTenant)
     }
 
     /// What counts as one more request: about as long as a hundred keys, which cost the database as much as one by itself.
@@ -168,6 +170,8 @@ struct ControlService: Sendable {
     func limitSignIns(of device: ControlID) throws { try limited(signIns.take(device)) }
 
     func limitDeletions(of tenant: ControlID) throws { try limited(deletions.take(tenant)) }
+
+    func limitSnapshots(of tenant: ControlID) throws { try limited(snapshots.take(tenant)) }
 
     private func limited(_ wait: Duration?) throws {
         guard let wait else { return }

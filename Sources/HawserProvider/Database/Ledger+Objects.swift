@@ -14,14 +14,18 @@ extension ConfigurationDatabase {
     public func commit(
         _ target: LedgerTarget,
         _ objects: [ObjectRecord],
-        before kind: ObjectKind? = nil
+        before snapshot: ObjectKey? = nil,
+        replacing replaced: ObjectKey? = nil
     ) async throws -> (quota: QuotaState, at: Moment) {
         try Self.check(objects)
         return try await write { [self] transaction in
-            var writer = try LedgerWrite(transaction, target, self, isSettling: kind == nil)
+            var writer = try LedgerWrite(transaction, target, self, isSettling: snapshot == nil)
             try writer.commit(objects)
+            if let snapshot, snapshot.kind == .snapshot, let id = snapshot.name {
+                try transaction.noteReceipt(of: id, in: writer.folder.id, replacing: replaced?.name)
+            }
             // Of a checkpoint nobody knows whether a backup will come of it; others' snapshots are made of old ones.
-            if kind == .snapshot, writer.purpose == .backup {
+            if snapshot?.kind == .snapshot, writer.purpose == .backup {
                 try transaction.noteBackup(of: target.session)
                 // It found room.
                 for folder in try writer.account().all where folder.refused != nil {

@@ -26,6 +26,18 @@ public struct ReconciliationReport: Codable, Sendable, Hashable {
     public var difference: Int { after - before }
 }
 
+/// What a listing of the storage has found.
+public struct ListedObject: Sendable {
+    public var object: ObjectRecord
+    /// When the storage had it; also `nil` for what is no object, as the mark of a deleted one.
+    public var stored: Moment?
+
+    public init(_ object: ObjectRecord, stored: Moment? = nil) {
+        self.object = object
+        self.stored = stored
+    }
+}
+
 /// Multipart uploads in a folder that were begun and not ended.
 public struct UnfinishedUploads: Sendable {
     public var count = 0
@@ -69,7 +81,7 @@ extension ConfigurationDatabase {
         listing: Listing,
         unfinished: UnfinishedUploads = UnfinishedUploads(),
         needsQuiet: Bool = false
-    ) async throws -> ReconciliationReport where Listing.Element == ObjectRecord {
+    ) async throws -> ReconciliationReport where Listing.Element == ListedObject {
         guard listings.withLock({ $0.insert(folder).inserted }) else {
             throw HawserError(.conflict, "The folder is being listed already.", place: folder.text)
         }
@@ -87,15 +99,16 @@ extension ConfigurationDatabase {
             isOver: false
         )
         do {
-            var page: [ObjectRecord] = []
-            for try await object in listing {
+            var page: [ListedObject] = []
+            for try await listed in listing {
+                let object = listed.object
                 try checkBytes(object.length)
                 report.objects += 1
                 report.stored = min(report.stored + object.length, 1 << 60)
                 if ObjectKey(object.key) == nil, report.foreign.count < Self.mostForeign {
                     report.foreign.append(object.key)
                 }
-                page.append(object)
+                page.append(listed)
                 if page.count == 500 {
                     try await noteListed(page, folder)
                     page = []
@@ -131,10 +144,13 @@ extension ConfigurationDatabase {
     }
 
     /// Objects of running sessions are marked, so that they don't count twice: in the listing and when told.
-    private func noteListed(_ page: [ObjectRecord], _ folder: ControlID) async throws {
+    private func noteListed(_ page: [ListedObject], _ folder: ControlID) async throws {
         guard !page.isEmpty else { return }
         try await write { transaction in
-            for object in page {
+            for (object, stored) in page.lazy.map({ ($0.object, $0.stored) }) {
+                if let stored, let key = ObjectKey(object.key), key.kind == .snapshot, let id = key.name {
+                    try transaction.noteListed(snapshot: id, stored: stored, in: folder)
+                }
                 try transaction.db.run(
                     """
                     UPDATE reservation SET listed = (SELECT round FROM folder WHERE id = ?1)
@@ -190,6 +206,7 @@ extension ConfigurationDatabase {
                     "isListing": false, "added": 0, "addedUnproven": 0, "objects": report.objects,
                 ]
             )
+            try transaction.dropReceipts(of: folder, round: row["round"])
             // They are none of these objects: what is asked for next is compared with what is left.
             try db.run("UPDATE deletion SET count = 0 WHERE folder = ? AND state = 'done'", [folder.text])
             try transaction.openAfterRecovery(folder, start, epoch, ticketLife)

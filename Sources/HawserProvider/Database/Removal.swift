@@ -185,7 +185,7 @@ extension Transaction {
         try apply(change, to: folder)
         try db.refreshOver(folder.id)
         try db.run("INSERT INTO formerFolder \(ConfigurationDatabase.folderNames) WHERE folder.id = ?", [id])
-        for table in ["credential", "deletion", "reservation", "lease", "work"] {
+        for table in ["credential", "deletion", "receipt", "reservation", "lease", "work"] {
             try db.run("DELETE FROM \(table) WHERE folder = ?", [id])
         }
         try db.run("DELETE FROM folder WHERE id = ?", [id])

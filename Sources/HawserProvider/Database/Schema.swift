@@ -12,7 +12,7 @@ enum Schema {
         ("1", version1), ("2", version2), ("3", version3), ("backups of devices", backupsOfDevices),
         ("bills of former folders", billsOfFormerFolders), ("removed subtenants", removedSubtenants),
         ("deletionCount", deletionCount), ("quotaRefused", "ALTER TABLE folder ADD COLUMN refused INTEGER"),
-        ("webhookHost", webhookHost),
+        ("webhookHost", webhookHost), ("receipts", receipts),
     ]
 
     // No sum goes beyond 1 EiB: four of them can be added without overflow, whatever a client tells.
@@ -225,6 +225,16 @@ enum Schema {
         UPDATE deletion SET count = json_array_length(keys);
         CREATE INDEX deletionCount ON deletion
             (folder, requested, state, notBefore, isApproved, measured, count, id);
+        """
+
+    private static let receipts = """
+        -- When the provider took note of a snapshot, and when that was written down: two times where it takes another's place.
+        -- round: of the folder's listings, in which it was seen.
+        CREATE TABLE receipt (
+            folder TEXT NOT NULL REFERENCES folder, snapshot TEXT NOT NULL, received INTEGER NOT NULL,
+            noted INTEGER NOT NULL, isReplacement INTEGER NOT NULL, round INTEGER NOT NULL DEFAULT 0,
+            PRIMARY KEY (folder, snapshot)
+        ) WITHOUT ROWID, STRICT;
         """
 
     private static let webhookHost = """

@@ -143,7 +143,12 @@ extension StorageWork {
                 let objects = store.inventory(hasVersions: try await store.hasVersions())
                 return try await database.reconcile(
                     place.folder.id,
-                    listing: objects.map { ObjectRecord(key: $0.key, length: $0.length) },
+                    listing: objects.map { version in
+                        ListedObject(
+                            ObjectRecord(key: version.key, length: version.length),
+                            stored: version.isDeleteMarker ? nil : version.stored.map { Moment($0) }
+                        )
+                    },
                     unfinished: uploads,
                     needsQuiet: needsQuiet
                 )

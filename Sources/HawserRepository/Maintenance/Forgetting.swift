@@ -5,19 +5,33 @@ import HawserTransfer
 extension Repository {
     /// The snapshots with the times by which they are retained.
     ///
-    /// A snapshot's own time, but not later than the storage received it: an agent whose clock is wrong, or that lies, can't
-    /// push good snapshots out.
+    /// An agent whose clock is wrong, or that lies, can't push good snapshots out: with a provider, the time at which he took
+    /// note of a snapshot counts, or else the storage; without one, a snapshot's own time, but not later than the storage
+    /// received it (it may have been copied there since).
+    ///
+    /// - Parameter trustsOwnTimes: the snapshots' own times count, whoever received them: of backups whose times were given.
     public func retentionCandidates(
         _ filter: SnapshotFilter = SnapshotFilter(),
+        trustsOwnTimes: Bool = false,
         unreadable: ((ObjectKey, HawserError) -> Void)? = nil
     ) async throws -> [RetentionCandidate] {
         var arrivals: [ObjectName: Timestamp] = [:]
-        for try await info in target.list(.snapshot) {
-            if let id = info.key.name, let stored = info.stored { arrivals[id] = stored }
+        var receipts: [ObjectName: SnapshotReceipt]?
+        if !trustsOwnTimes {
+            for try await info in target.list(.snapshot) {
+                if let id = info.key.name, let stored = info.stored { arrivals[id] = stored }
+            }
+            receipts = try await target.receipts()
         }
         return try await snapshots(filter, unreadable: unreadable).map { stored in
-            let own = stored.snapshot.time
-            return RetentionCandidate(stored, time: min(own, arrivals[stored.id] ?? own))
+            let (own, arrival) = (stored.snapshot.time, arrivals[stored.id])
+            guard let receipts else { return RetentionCandidate(stored, time: min(own, arrival ?? own)) }
+            let receipt = receipts[stored.id]
+            return RetentionCandidate(
+                stored,
+                time: receipt?.time ?? arrival ?? own,
+                isReplacement: receipt?.isReplacement ?? false
+            )
         }
     }
 

@@ -68,10 +68,19 @@ extension RetentionReason: CustomStringConvertible {
 public struct RetentionCandidate: Sendable {
     public var stored: StoredSnapshot
     public var time: Timestamp
+    /// Its time is that of a snapshot whose place it takes, as it says. While that one is there, it goes before.
+    public var isReplacement: Bool
 
-    public init(_ stored: StoredSnapshot, time: Timestamp) {
+    public init(_ stored: StoredSnapshot, time: Timestamp, isReplacement: Bool = false) {
         self.stored = stored
         self.time = time
+        self.isReplacement = isReplacement
+    }
+
+    fileprivate static func isNewer(_ left: Self, _ right: Self) -> Bool {
+        if left.time != right.time { return left.time > right.time }
+        if left.isReplacement != right.isReplacement { return right.isReplacement }
+        return left.stored.id > right.stored.id
     }
 }
 
@@ -94,7 +103,7 @@ extension RetentionPolicy {
         now: Timestamp,
         zone: (Timestamp) -> Int64
     ) -> [RetentionDecision] {
-        let sorted = group.sorted { ($1.time, $1.stored.id) < ($0.time, $0.stored.id) }
+        let sorted = group.sorted(by: RetentionCandidate.isNewer)
         let future = sorted.prefix { $0.time > now }
         let past = sorted.dropFirst(future.count)
         var decisions = future.map { RetentionDecision(candidate: $0, reasons: [.future]) }

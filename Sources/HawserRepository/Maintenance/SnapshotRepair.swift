@@ -58,7 +58,7 @@ extension Repository {
             var found = loss
             if !dryRun, let root {
                 let snapshot = stored.snapshot.repaired(root, id: stored.id, errors: loss)
-                found.replacement = try await repair.writer.commit(snapshot)
+                found.replacement = try await repair.writer.commit(snapshot, replacing: stored.id)
             }
             try await repair.writer.close()
             summary.losses[stored.id] = found

@@ -76,7 +76,7 @@ import Yams
             #expect(always == required, "\(name)")
         }
         let described = Set(try #require(document["components"]?["schemas"]?.mapping).compactMap(\.key.string))
-        let values: Set = ["ID", "Bytes", "Purpose", "ConnectionMode"]
+        let values: Set = ["ID", "SnapshotID", "Bytes", "Purpose", "ConnectionMode"]
         #expect(described.subtracting(values) == Set(Self.samples.keys))
     }
 
@@ -198,6 +198,7 @@ import Yams
     /// Of each message one with everything, and one with nothing that can be left out.
     private static let samples: [String: [any Encodable & Sendable]] = {
         let id = ControlID.random()
+        let snapshot = String(repeating: "0", count: 64)
         let quota = QuotaState(limit: 1, used: 0, reserved: 0)
         let bare = QuotaState(limit: nil, used: 0, reserved: 0)
         let problem = ControlProblem(.revoked, "", retryAfter: 1)
@@ -344,7 +345,9 @@ import Yams
                 LeaseAnswer(lease: nil, bytes: 1, expiresIn: 1, quota: quota),
             ],
             "ObjectRecord": [ObjectRecord(key: "", length: 1)],
-            "CommitRequest": [CommitRequest(objects: [], snapshot: ""), CommitRequest(objects: [])],
+            "CommitRequest": [
+                CommitRequest(objects: [], snapshot: "", replaces: ""), CommitRequest(objects: []),
+            ],
             "CommitAnswer": [CommitAnswer(quota: quota, receivedAt: 1)],
             "TicketRequest": [TicketRequest()],
             "Ticket": [
@@ -353,6 +356,10 @@ import Yams
             ],
             "TicketAnswer": [TicketAnswer(puts: [], gets: [], quota: quota)],
             "ListingAnswer": [ListingAnswer(objects: [])],
+            "SnapshotReceipt": [ReceiptsAnswer.Receipt(snapshot: snapshot, receivedAt: 1, isReplacement: true)],
+            "ReceiptsAnswer": [
+                ReceiptsAnswer(receipts: [], next: snapshot), ReceiptsAnswer(receipts: [], next: nil),
+            ],
             "DeletionRequest": [DeletionRequest(keys: [])],
             "DeletionAnswer": [DeletionAnswer(deleted: 0, waiting: 0)],
             "PendingDeletionsAnswer": [

@@ -193,7 +193,7 @@ import Testing
                 try await client.signIn(try await client.register(subtenant: branch), purpose: .prune),
             ]
             let operations = ControlOperation.allCases.filter { $0.template.hasPrefix("/v1/repositories/{id}/") }
-            #expect(operations.count == 7)
+            #expect(operations.count == 8)
             let before = try await database.quotas(of: provider.tenant).map(\.folder)
             for session in sessions {
                 for operation in operations {

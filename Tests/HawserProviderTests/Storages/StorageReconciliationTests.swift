@@ -224,7 +224,7 @@ import Testing
             )
             let database = tenant.database
             let session = try await tenant.session()
-            _ = try await database.commit(session, [one], before: .snapshot)
+            _ = try await database.commit(session, [one], before: key())
             _ = try await database.reserve(session, [two])
             try await database.beat()
             database.count(MoverUsage(requests: 3, egress: 5), in: part.folder)

@@ -136,8 +136,17 @@ func object(_ length: Int) -> ObjectRecord {
     return ObjectRecord(key: "packs/d/\(name.prefix(2))/\(name)", length: length)
 }
 
+/// The key of a snapshot, or of another kind, that no other is like.
+func key(_ kind: ObjectKind = .snapshot) -> ObjectKey {
+    .named(kind, ObjectName(hashOf: randomBytes(32)))
+}
+
 /// As a storage lists it.
-func listing(_ objects: some Sequence<ObjectRecord>) -> AsyncStream<ObjectRecord> {
+func listing(_ objects: some Sequence<ObjectRecord>) -> AsyncStream<ListedObject> {
+    listing(objects.map { ListedObject($0) })
+}
+
+func listing(_ objects: [ListedObject]) -> AsyncStream<ListedObject> {
     AsyncStream { continuation in
         for object in objects { continuation.yield(object) }
         continuation.finish()
