@@ -28,9 +28,13 @@ struct PackFacts: Sendable {
 
     /// Counts every chunk where it lies, and used ones in the one place that they are to stay in.
     ///
-    /// - Parameter places: of the index's pack numbers; `nil` for packs that are not there.
+    /// - Parameters:
+    ///   - places: of the index's pack numbers; `nil` for packs that are not in the table.
+    ///   - later: numbers of packs that came after it.
     /// - Returns: used chunks, their bytes, and how many are in no pack that is there.
-    mutating func count(_ used: UsedChunks, places: [Int?]) throws -> (chunks: UInt64, bytes: UInt64, lost: UInt64) {
+    mutating func count(_ used: UsedChunks, places: [Int?], later: Set<UInt32>) throws -> (
+        chunks: UInt64, bytes: UInt64, lost: UInt64
+    ) {
         // The pack of which most is needed keeps a chunk that several have: so the others become empty.
         var weight = [UInt32](repeating: 0, count: table.count)
         try used.forEachChunk { isUsed, records in
@@ -52,7 +56,7 @@ struct PackFacts: Sendable {
                 )
             }
             guard let best else {
-                lost += 1
+                if !records.contains(where: { later.contains($0.packNumber) }) { lost += 1 }
                 return
             }
             chunks += 1

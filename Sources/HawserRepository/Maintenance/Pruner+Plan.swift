@@ -35,7 +35,8 @@ extension Pruner {
         }
         if state.hasUnreadableSnapshots { isWhole = false }
         let places = fresh.index.packs.map { state.table.place(of: $0) }
-        let counts = try facts.count(used, places: places)
+        let later = try await storedSince(places.indices.filter { places[$0] == nil }, fresh.index.packs)
+        let counts = try facts.count(used, places: places, later: later)
         state.summary.usedChunks = counts.chunks
         state.summary.usedBytes = counts.bytes
         state.summary.missingChunks = missing + counts.lost
@@ -55,6 +56,18 @@ extension Pruner {
         )
         state.summary.unusedBytesLeft = plan.unusedBytesLeft
         return (facts, plan, used)
+    }
+
+    /// Those of the index's packs that the table does not have and that are there: a backup has ended meanwhile.
+    private func storedSince(_ absent: [Int], _ packs: [PackReference]) async throws -> Set<UInt32> {
+        var later: Set<UInt32> = []
+        let target = repository.target
+        try await withBoundedTasks(over: absent, width: Parallelism.requests) { number in
+            (number, try await target.head(packs[number].key) != nil)
+        } take: { number, isThere in
+            if isThere { later.insert(UInt32(number)) }
+        }
+        return later
     }
 
     /// Takes what is of no use and locked out of the plan: no space would come back. Packs of which something is needed
