@@ -13,12 +13,14 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
 #include <linux/fs.h>
+#include <linux/magic.h>
 
 static struct hawser_file_time file_time(struct statx_timestamp time) {
   return (struct hawser_file_time){.seconds = time.tv_sec, .nanoseconds = time.tv_nsec};
@@ -45,6 +47,15 @@ int hawser_file_status(int directory, const char *name, int follow, struct hawse
   status->created = file_time(answer.stx_btime);
   status->has_created = (answer.stx_mask & STATX_BTIME) != 0;
   return 0;
+}
+
+int hawser_write_directly(int file, int directly) {
+  struct statfs system;
+  if (fstatfs(file, &system) != 0) return -errno;
+  if (system.f_type != EXT4_SUPER_MAGIC && system.f_type != XFS_SUPER_MAGIC) return -ENOTSUP;
+  int flags = fcntl(file, F_GETFL);
+  if (flags < 0) return -errno;
+  return fcntl(file, F_SETFL, directly ? flags | O_DIRECT : flags & ~O_DIRECT) == 0 ? 0 : -errno;
 }
 
 ptrdiff_t hawser_read_directory(int directory, void *buffer, size_t size) {

@@ -60,6 +60,15 @@ extension Repository {
 
     /// One range of a pack that covers `blobs`, on the grid; their sealed bytes in order.
     public func fetch(_ blobs: [BlobRecord], from pack: PackReference) async throws -> [ArraySlice<UInt8>] {
+        let (bytes, ranges) = try await fetchSpan(blobs, from: pack)
+        return ranges.map { bytes[$0] }
+    }
+
+    /// The same, with where each lies in what was read.
+    func fetchSpan(
+        _ blobs: [BlobRecord],
+        from pack: PackReference
+    ) async throws -> (bytes: [UInt8], ranges: [Range<Int>]) {
         let low = blobs.map { Int($0.offset) }.min() ?? 0
         let high = blobs.map { Int($0.offset) + Int($0.storedLength) }.max() ?? 0
         let start = low / Self.readGrid * Self.readGrid
@@ -68,10 +77,11 @@ extension Repository {
             throw HawserError(.damaged, "The index names bytes outside of a pack.", place: pack.key.path)
         }
         let bytes = try await target.fetch(pack.key, range: start..<end)
-        return blobs.map { blob in
+        let ranges = blobs.map { blob in
             let offset = Int(blob.offset) - start
-            return bytes[offset..<offset + Int(blob.storedLength)]
+            return offset..<offset + Int(blob.storedLength)
         }
+        return (bytes, ranges)
     }
 
     /// Opens, decompresses and proves a chunk.

@@ -57,7 +57,7 @@ extension RepositoryWriter {
         for blob in missing where claim(blob.id) {
             let end = Int(blob.offset) + Int(blob.storedLength)
             guard end <= bytes.count else { throw condemnation }
-            try await append(blob, sealed: Array(bytes[Int(blob.offset)..<end]))
+            try await append([SealedBlob(blob, range: Int(blob.offset)..<end)], in: bytes)
         }
     }
 }

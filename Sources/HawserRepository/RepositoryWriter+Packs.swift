@@ -31,14 +31,7 @@ extension RepositoryWriter {
 
     /// Takes over a blob of another pack as it is.
     func append(_ blob: BlobRecord, sealed: [UInt8]) async throws {
-        var place = SealedBlob(
-            id: blob.id,
-            type: blob.type,
-            plainLength: Int(blob.plainLength),
-            range: sealed.indices
-        )
-        place.epoch = blob.epoch
-        try await append([place], in: sealed)
+        try await append([SealedBlob(blob, range: sealed.indices)], in: sealed)
     }
 
     /// Stores a metadata chunk unless it is there.

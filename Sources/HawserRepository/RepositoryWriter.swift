@@ -20,6 +20,12 @@ public struct SealedBlob: Sendable {
         self.plainLength = plainLength
         self.range = range
     }
+
+    /// Of another pack, as it is.
+    init(_ blob: BlobRecord, range: Range<Int>) {
+        self.init(id: blob.id, type: blob.type, plainLength: Int(blob.plainLength), range: range)
+        epoch = blob.epoch
+    }
 }
 
 /// Writes one session's objects into a repository: packs, index segments, refs, checkpoints and the snapshot.

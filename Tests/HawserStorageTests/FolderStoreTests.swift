@@ -248,6 +248,28 @@ struct FolderStoreTests {
         }
     }
 
+    @Test(
+        "stores long objects past the page cache byte for byte, and in memory, where that can't be",
+        arguments: [FileManager.default.temporaryDirectory.path, "/dev/shm"]
+    )
+    func longObjects(place: String) async throws {
+        guard FileManager.default.isWritableFile(atPath: place) else { return }
+        let path = place + "/hawser-tests-" + UUID().uuidString
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        let store = try await FolderStore.open(path, createIfMissing: true)
+        let sizes = [0, 1, 4095, 4096, 4097, 8191].flatMap { [(1 << 20) - 1 + $0, (3 << 20) + $0] }
+        let objects = sizes.enumerated().map { TestObject(length: $1, seed: UInt64($0)) }
+        try await withThrowingTaskGroup { group in
+            for object in objects { group.addTask { try await store.put(object) } }
+            try await group.waitForAll()
+        }
+        for object in objects {
+            #expect(try await store.head(object.key)?.length == object.bytes.count)
+            #expect(try await store.get(object.key, range: nil) == object.bytes)
+        }
+        #expect(try FileManager.default.contentsOfDirectory(atPath: path + "/tmp").isEmpty)
+    }
+
     @Test("lists hundreds of packs in all their folders in order, page by page")
     func manyPacks() async throws {
         try await withFolderStore { store, _ in

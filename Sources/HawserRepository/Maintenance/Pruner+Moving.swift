@@ -15,7 +15,9 @@ extension Pruner {
     private struct Reading: Sendable {
         var place: Int
         var needed: [ChunkID] = []
-        var spans: [(blobs: [BlobRecord], bytes: [ArraySlice<UInt8>])] = []
+        var spans: [(blobs: [SealedBlob], bytes: [UInt8])] = []
+        /// Bytes of the budget.
+        var reserved = 0
         var error: HawserError?
     }
 
@@ -86,25 +88,17 @@ extension Pruner {
         _ moved: inout Moved
     ) async throws {
         var needed: [(place: Int, ids: [ChunkID])] = []
-        // A quarter of the memory: half is for packs that are written. Never less than the largest pack.
+        // An eighth of the memory: half is for packs that are written. Never less than the largest pack.
         let budget = ByteBudget(
-            total: places.reduce(options.memory / 4) { max($0, Int(table.packs[$1].length)) }
+            total: places.reduce(options.memory / 8) { max($0, Int(table.packs[$1].length)) }
         )
         try await withBoundedTasks(over: places, width: Parallelism.cores + 2) { place in
-            try await budget.reserve(Int(table.packs[place].length))
-            do {
-                return try await read(place, table.packs[place], used, fresh, writer)
-            } catch {
-                budget.release(Int(table.packs[place].length))
-                throw error
-            }
+            try await read(place, table.packs[place], used, fresh, writer, budget)
         } take: { reading in
-            defer { budget.release(Int(table.packs[reading.place].length)) }
+            defer { budget.release(reading.reserved) }
             for span in reading.spans {
-                for (blob, bytes) in zip(span.blobs, span.bytes) {
-                    try await writer.append(blob, sealed: Array(bytes))
-                    moved.bytes += UInt64(bytes.count)
-                }
+                try await writer.append(span.blobs, in: span.bytes)
+                moved.bytes += UInt64(span.blobs.reduce(0) { $0 + $1.range.count })
             }
             if let error = reading.error { moved.damaged[table.packs[reading.place].key] = error }
             needed.append((reading.place, reading.needed))
@@ -131,21 +125,36 @@ extension Pruner {
         _ pack: PackReference,
         _ used: UsedChunks,
         _ fresh: Repository,
-        _ writer: RepositoryWriter
+        _ writer: RepositoryWriter,
+        _ budget: ByteBudget
     ) async throws -> Reading {
         var reading = Reading(place: place)
         do {
             let records = try await fresh.footer(of: pack).records.filter { try used.isUsed($0.id) }
             reading.needed = records.map(\.id)
-            for blobs in Self.spans(records.filter { writer.claim($0.id) }) {
-                let bytes = try await fresh.fetch(blobs, from: pack)
-                for (blob, sealed) in zip(blobs, bytes) { try fresh.verifySealed(sealed, blob, place: pack.key) }
-                reading.spans.append((blobs, bytes))
+            let spans = Self.spans(records.filter { writer.claim($0.id) })
+            let reserved = min(spans.reduce(0) { $0 + Self.length($1) }, Int(pack.length))
+            try await budget.reserve(reserved)
+            reading.reserved = reserved
+            for blobs in spans {
+                let (bytes, ranges) = try await fresh.fetchSpan(blobs, from: pack)
+                for (blob, range) in zip(blobs, ranges) {
+                    try fresh.verifySealed(bytes[range], blob, place: pack.key)
+                }
+                reading.spans.append((zip(blobs, ranges).map { SealedBlob($0, range: $1) }, bytes))
             }
         } catch let error as HawserError where error.code == .damaged || error.code == .notFound {
             reading.error = error
+        } catch {
+            budget.release(reading.reserved)
+            throw error
         }
         return reading
+    }
+
+    private static func length(_ span: [BlobRecord]) -> Int {
+        guard let first = span.first, let last = span.last else { return 0 }
+        return Int(last.offset) + Int(last.storedLength) - Int(first.offset)
     }
 
     /// Blobs that are near each other are fetched together: a request costs about as much as so many bytes.

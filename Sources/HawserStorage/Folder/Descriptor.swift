@@ -1,3 +1,4 @@
+import CHawser
 import HawserFormat
 
 #if canImport(Glibc)
@@ -138,6 +139,14 @@ struct Descriptor: ~Copyable, Sendable {
         #else
             try SystemError.check("write") { Glibc.write(number, buffer.baseAddress, buffer.count) }
         #endif
+    }
+
+    /// Lets `write` go past the page cache, or through it again; then it takes whole blocks of 4,096 bytes at such addresses and
+    /// offsets.
+    ///
+    /// - Returns: `false` where that can't be had.
+    func writesDirectly(_ directly: Bool) -> Bool {
+        hawser_write_directly(number, directly ? 1 : 0) == 0
     }
 
     /// Returns when contents and length are on the medium.

@@ -84,6 +84,9 @@ extension FolderStore {
 
     private func write(_ bytes: [UInt8], to file: borrowing Descriptor, _ abandonment: Abandonment) throws {
         var written = 0
+        if bytes.count >= DirectWriter.leastLength {
+            written = try directWriter.withLock { try $0.write(bytes, to: file, abandonment) }
+        }
         while written < bytes.count {
             try abandonment.check()
             let piece = written..<min(written + Self.writeSize, bytes.count)

@@ -32,6 +32,7 @@ public final class FolderStore: ObjectStore {
     let root: Descriptor
     let executor: BlockingExecutor
     let state: Mutex<State>
+    let directWriter = Mutex(DirectWriter())
 
     struct State {
         var placement: Placement

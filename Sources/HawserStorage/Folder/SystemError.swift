@@ -25,6 +25,8 @@ struct SystemError: Error, Hashable {
 
     var isNotFound: Bool { number == ENOENT }
     var exists: Bool { number == EEXIST }
+    /// Of a write past the page cache: the drive wants other blocks.
+    var isInvalid: Bool { number == EINVAL }
     /// What `O_NOFOLLOW` and `O_DIRECTORY` say of a symbolic link or of something else than a folder.
     var isWrongKind: Bool { number == ELOOP || number == ENOTDIR }
     /// The file system can't sync a folder; then there is nothing that could be asked of it.
