@@ -51,7 +51,7 @@ public struct RepositoryLocation: Hashable, Sendable, CustomStringConvertible {
         }
         if let scheme = Self.schemes.first(where: { text.hasPrefix($0 + ":") }) {
             throw HawserError(
-                .unsupported,
+                .invalidArgument,
                 "This version keeps repositories in folders, in S3 storage and at providers, not in «\(scheme):».",
                 place: text
             )

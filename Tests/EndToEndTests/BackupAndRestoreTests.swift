@@ -76,6 +76,35 @@ struct BackupAndRestoreTests {
         #expect(dump.output == data)
     }
 
+    @Test("A part of a snapshot is dumped by its path there, and the newest of each host are listed")
+    func partsAndNewest() async throws {
+        let bench = try await Workbench.withRepository()
+        try FileManager.default.createDirectory(atPath: bench.source + "/a/b", withIntermediateDirectories: true)
+        try Data("content".utf8).write(to: URL(filePath: bench.source + "/a/b/file"))
+        var last: Set<String> = []
+        for host in ["one", "two"] {
+            for _ in 0..<3 { last.insert(try await bench.backup("--host", host, "--force").snapshot) }
+        }
+        let part = "latest:" + bench.source + "/a"
+        for arguments in [
+            [part, "/b/file"], [part + "/b/file"], [part + "/b/file", "/"], ["latest", bench.source + "/a/b/file"],
+        ] {
+            let dump = try await bench.start(["dump"] + arguments).result()
+            #expect(dump.status == 0 && dump.output == Data("content".utf8), "\(dump)")
+        }
+        try await bench.hawser("dump", "latest").expect(64)
+        try await bench.hawser("dump", part, "/c").expect(1)
+
+        func ids(_ options: String...) async throws -> [String] {
+            try await bench.start(["snapshots", "--json"] + options).result().objects.compactMap { $0["id"] as? String }
+        }
+        let newest = try await ids("--latest", "1")
+        #expect(newest.count == 2 && last.isSuperset(of: newest))
+        #expect(try await ids("--latest", "1", "--host", "two") == newest.suffix(1))
+        #expect(try await ids("--latest", "9").count == 6)
+        try await bench.hawser("snapshots", "--latest", "-1").expect(64)
+    }
+
     @Test("A failing command behind --stdin-from-command leaves no snapshot")
     func failingCommand() async throws {
         let bench = try await Workbench.withRepository()

@@ -14,6 +14,9 @@ struct SnapshotsCommand: AsyncParsableCommand {
     @Option(name: .shortAndLong, help: ArgumentHelp("Group by host, paths, tags.", valueName: "host,paths,tags"))
     var groupBy: SnapshotGrouping?
 
+    @Option(help: ArgumentHelp("Only the newest N of each host and paths, or of each group.", valueName: "N"))
+    var latest: UInt?
+
     @OptionGroup(title: "Snapshots") var filter: SnapshotFilterOptions
     @OptionGroup(title: "Repository") var options: RepositoryOptions
 
@@ -35,6 +38,11 @@ struct SnapshotsCommand: AsyncParsableCommand {
                 let snapshot = try await repository.snapshot(named: name, filter.filter())
                 if !found.contains(where: { $0.id == snapshot.id }) { found.append(snapshot) }
             }
+        }
+        if let latest {
+            let newest = (groupBy ?? .hostAndPaths).groups(found).flatMap { $0.snapshots.suffix(Int(clamping: latest)) }
+            let ids = Set(newest.map(\.id))
+            found.removeAll { !ids.contains($0.id) }
         }
         let groups = groupBy?.groups(found) ?? [SnapshotGrouping.Group(snapshots: found)]
         if Console.shared.isJSON {
