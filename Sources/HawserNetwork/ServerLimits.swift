@@ -39,7 +39,7 @@ public struct ServerLimits: Sendable {
     /// A reader that takes nothing for so long is dead.
     public var stalled = Duration.seconds(60)
     /// At a graceful stop, clients are asked to come back within this time, each at another moment of it.
-    public var reconnectSpread = Duration.seconds(15)
+    public var reconnectSpread = Duration.seconds(5)
 
     public init() {}
 

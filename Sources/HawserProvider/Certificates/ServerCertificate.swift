@@ -1,5 +1,6 @@
 import Crypto
 import HawserFormat
+import NIOCore
 import NIOSSL
 import X509
 
@@ -37,6 +38,8 @@ struct ServerCertificate: Codable, Sendable {
             certificateChain: try chain.map { .certificate(try NIOSSLCertificate(bytes: Array($0), format: .der)) },
             privateKey: .privateKey(try NIOSSLPrivateKey(bytes: Array(key), format: .der))
         )
+        // A client that does not answer the end of its connection holds a stop up for so long.
+        configuration.shutdownTimeout = .seconds(2)
         configuration.minimumTLSVersion = .tlsv13
         configuration.applicationProtocols = ["http/1.1"]
         return try NIOSSLContext(configuration: configuration)
