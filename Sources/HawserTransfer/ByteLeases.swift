@@ -39,6 +39,9 @@ public protocol ByteLeases: Sendable {
     /// - Parameter replaced: the snapshot whose place the object takes.
     func permit(_ key: ObjectKey, replacing replaced: ObjectKey?) async throws
 
+    /// By the clock of whoever watches over the storage; `nil` when nobody does.
+    var time: Timestamp? { get }
+
     /// When whoever watches over the storage took note of each snapshot, by its id; `nil` when nobody watches.
     func receipts() async throws -> [ObjectName: SnapshotReceipt]?
 }
@@ -46,6 +49,9 @@ public protocol ByteLeases: Sendable {
 extension ByteLeases {
     /// Nobody watches.
     public func permit(_ key: ObjectKey, replacing replaced: ObjectKey?) async throws {}
+
+    /// Nobody watches.
+    public var time: Timestamp? { nil }
 
     /// Nobody watches.
     public func receipts() async throws -> [ObjectName: SnapshotReceipt]? { nil }

@@ -11,6 +11,9 @@ public protocol DataMoverTarget: Sendable {
     /// Where objects can be locked from here: `nil` where they can't, or where whoever stands between sees to it.
     var locks: (any LockingStore)? { get }
 
+    /// By the clock of whoever watches over the storage, or else the storage's own, where they say.
+    var time: Timestamp? { get }
+
     /// Durable when it returns. May be called from many tasks; the target bounds how many uploads run.
     ///
     /// Throws `quotaExceeded` and `storageFull` when there is no room, `damaged` or `conflict` when the storage holds
@@ -37,6 +40,8 @@ extension DataMoverTarget {
     public var access: StorageAccess { .local }
 
     public var locks: (any LockingStore)? { nil }
+
+    public var time: Timestamp? { nil }
 
     public func receipts() async throws -> [ObjectName: SnapshotReceipt]? { nil }
 

@@ -168,6 +168,8 @@ public actor TargetDataMover: DataMoverTarget {
         objects.objects(prefix: prefix)
     }
 
+    public nonisolated var time: Timestamp? { leases.time ?? locks?.storageTime }
+
     public nonisolated func receipts() async throws -> [ObjectName: SnapshotReceipt]? {
         try await leases.receipts()
     }

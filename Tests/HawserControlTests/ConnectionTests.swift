@@ -29,6 +29,7 @@ struct ConnectionTests {
             let status = try await connection.waitUntilConnected()
             #expect(status.repository(provider.repository)?.quota.free == 50)
             #expect(status.clockAhead == .seconds(100))
+            #expect(connection.serverTime == Timestamp(seconds: 1_000))
             _ = try await connection.sessions()
             return status.session
         }

@@ -129,7 +129,7 @@ struct RepositoryTests {
     )
     func unsupported(location: String) throws {
         let error = #expect(throws: HawserError.self) { try RepositoryLocation(parsing: location) }
-        #expect(error?.code == .unsupported && error?.place == location)
+        #expect(error?.code == .invalidArgument && error?.place == location)
     }
 
     @Test("More connections to S3 storage are used by as many uploads and fetches")

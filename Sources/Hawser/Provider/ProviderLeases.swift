@@ -32,5 +32,7 @@ struct ProviderLeases: ByteLeases {
         try await monitor.permit(key, replacing: replaced)
     }
 
+    var time: Timestamp? { monitor.time }
+
     func receipts() async throws -> [ObjectName: SnapshotReceipt]? { try await monitor.receipts() }
 }

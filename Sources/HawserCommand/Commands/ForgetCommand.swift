@@ -104,7 +104,7 @@ struct ForgetCommand: AsyncParsableCommand {
             )
         }
         let byID = Dictionary(candidates.map { ($0.stored.id, $0) }) { first, _ in first }
-        let now = Timestamp.now
+        let now = repository.storageTime ?? .now
         let decided = groupBy.groups(candidates.map(\.stored)).map { group in
             ForgetReport.Group(
                 group: group,

@@ -84,7 +84,12 @@ struct PruneRun {
         prune.dryRun = dryRun
         prune.memory = options.memoryBytes
         let report = PruneReport()
-        let pruner = Pruner(repository, options: prune, now: { .now }, report: { report.progress($0) })
+        let pruner = Pruner(
+            repository,
+            options: prune,
+            now: { repository.storageTime ?? .now },
+            report: { report.progress($0) }
+        )
         let summary = try await pruner.run()
         report.summary(summary, dryRun: dryRun)
         let isDamaged = !summary.damaged.isEmpty || summary.treesAreDamaged || summary.missingChunks > 0

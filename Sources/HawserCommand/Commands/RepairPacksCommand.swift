@@ -35,7 +35,7 @@ struct RepairPacksCommand: AsyncParsableCommand {
         let summary = try await repository.repairPacks(
             names.isEmpty ? nil : Set(names),
             memory: options.memoryBytes,
-            now: { .now },
+            now: { repository.storageTime ?? .now },
             progress: { progress in
                 if console.isTerminal, !console.isJSON, console.detail > .quiet {
                     console.show(progress: "\(progress.packsRead) of \(progress.packs) packs read")

@@ -1,4 +1,4 @@
-import HawserFormat
+public import HawserFormat
 import HawserStorage
 public import Logging
 
@@ -118,6 +118,12 @@ public actor ProviderConnection {
     public nonisolated var statuses: ConnectionStatuses { ConnectionStatuses(broadcast: broadcast) }
 
     public nonisolated var status: ConnectionStatus { broadcast.value }
+
+    /// By the provider's clock, as this machine's was compared with it last.
+    public nonisolated var serverTime: Timestamp {
+        let (seconds, attoseconds) = (Duration.seconds(wallClock()) + status.clockAhead).components
+        return Timestamp(seconds: seconds, nanoseconds: UInt32(clamping: attoseconds / 1_000_000_000))
+    }
 
     // MARK: Life
 

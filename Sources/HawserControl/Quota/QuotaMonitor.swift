@@ -136,6 +136,8 @@ public actor QuotaMonitor: ByteLeases {
         }
     }
 
+    public nonisolated var time: Timestamp? { connection.serverTime }
+
     public func receipts() async throws -> [ObjectName: SnapshotReceipt]? {
         try await connection.receipts(repository: repository)
     }

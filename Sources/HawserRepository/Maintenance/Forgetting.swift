@@ -3,6 +3,9 @@ import HawserStorage
 import HawserTransfer
 
 extension Repository {
+    /// By the clock of the provider, or of the storage, where they say: what is old enough must not depend on this machine's.
+    public var storageTime: Timestamp? { target.time }
+
     /// The snapshots with the times by which they are retained.
     ///
     /// An agent whose clock is wrong, or that lies, can't push good snapshots out: with a provider, the time at which he took

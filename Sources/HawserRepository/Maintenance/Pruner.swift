@@ -15,8 +15,8 @@ public struct Pruner: Sendable {
     let report: @Sendable (PruneProgress) -> Void
 
     /// - Parameters:
-    ///   - now: this machine's clock. It decides what is old enough, nothing else: a wrong one marks what a session
-    ///     then stores again.
+    ///   - now: it decides what is old enough, nothing else: a wrong clock marks what a session then stores again.
+    ///     ``Repository/storageTime`` is better than this machine's.
     ///   - report: called often, one call at a time.
     public init(
         _ repository: Repository,

@@ -60,10 +60,34 @@ struct ForgettingTests {
         #expect(found[tagged]?.time == Timestamp(seconds: 1))
         #expect(found[tagged]?.isReplacement == true)
     }
+
+    @Test(
+        "The clock that decides what is old enough is the provider's, then the storage's, and only then this machine's"
+    )
+    func clock() async throws {
+        let memory = MemoryStore()
+        let locks = StandingLocks(storageTime: Timestamp(seconds: 5))
+        try await Repository.create(at: TargetDataMover(store: memory), password: .test, slot: .test(), cost: .test)
+        func time(_ target: TargetDataMover) async throws -> Timestamp? {
+            try await Repository.open(at: target, password: .test, cacheRoot: nil).storageTime
+        }
+        #expect(try await time(TargetDataMover(store: memory)) == nil)
+        #expect(try await time(TargetDataMover(store: memory, locks: locks)) == Timestamp(seconds: 5))
+        let watched = TargetDataMover(store: memory, leases: WatchingLeases(), locks: locks)
+        #expect(try await time(watched) == Timestamp(seconds: 7))
+    }
+}
+
+private struct StandingLocks: LockingStore {
+    let storageTime: Timestamp
+
+    func extendLock(of key: ObjectKey, to end: Timestamp) async throws {}
+    func lockEnd(of key: ObjectKey) async throws -> Timestamp? { nil }
 }
 
 /// Notes permits, the first at second 1.
 private final class WatchingLeases: ByteLeases {
+    let time: Timestamp? = Timestamp(seconds: 7)
     private let state = Mutex<[ObjectName: SnapshotReceipt]>([:])
 
     func reserve(_ bytes: Int, for key: ObjectKey) async throws -> ByteLease {
