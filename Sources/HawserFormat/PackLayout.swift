@@ -23,11 +23,11 @@ public enum PackLayout {
     /// Metadata packs are fetched whole, so they are small.
     public static let metadataSize = 4 << 20
 
-    /// How long data packs become in a repository that holds `storedBytes`: 16 MiB below 128 GiB, 32 below 512 GiB, 64
-    /// above; so a repository never has very many objects. At most an eighth of the memory that the job may use, and from
-    /// a sixteenth on in any repository: who gives much memory also wants few requests for a large first backup.
-    public static func dataSize(storedBytes: UInt64, memory: Int) -> Int {
-        let usual = storedBytes < 128 << 30 ? 16 << 20 : storedBytes < 512 << 30 ? 32 << 20 : greatestSize
+    /// How long data packs become in a repository that holds `storedBytes`: `smallest` below 128 GiB, twice that below 512
+    /// GiB, four times above; so a repository never has very many objects. At most an eighth of the memory that the job may
+    /// use, and from a sixteenth on in any repository: who gives much memory also wants few requests for a large first backup.
+    public static func dataSize(smallest: Int, storedBytes: UInt64, memory: Int) -> Int {
+        let usual = storedBytes < 128 << 30 ? smallest : storedBytes < 512 << 30 ? 2 * smallest : 4 * smallest
         let size = min(max(usual, memory / 16), memory / 8, greatestSize)
         return max(metadataSize, size / grain * grain)
     }

@@ -190,3 +190,10 @@ extension RepositoryWriter {
         flushWaiters.removeAll { $0.through < first }
     }
 }
+
+extension Repository {
+    /// How long a job with so much memory makes data packs when the repository has so many bytes; bytes.
+    func packSize(storedBytes: UInt64, memory: Int) -> Int {
+        PackLayout.dataSize(smallest: target.access.packSize, storedBytes: storedBytes, memory: memory)
+    }
+}

@@ -101,9 +101,11 @@ public actor RepositoryWriter {
         self.repository = repository
         index = repository.index
         (uploads, uploadContinuation) = AsyncStream.makeStream()
-        let dataSize = PackLayout.dataSize(storedBytes: repository.index.storedBytes, memory: memory)
+        let access = repository.target.access
+        let dataSize = repository.packSize(storedBytes: repository.index.storedBytes, memory: memory)
         // Half of the memory is for packs: two of each kind are open, at least one is on its way.
-        let dataBuffers = max(3, (memory / 2 - Self.metadataBuffers * PackLayout.metadataSize) / dataSize)
+        let room = (memory / 2 - Self.metadataBuffers * PackLayout.metadataSize) / dataSize
+        let dataBuffers = max(3, min(room, PackLane.openPacks + access.parallelUploads))
         dataLane = PackLane(kind: .data, sizeLimit: dataSize, buffers: dataBuffers)
         metadataLane = PackLane(
             kind: .metadata,

@@ -8,15 +8,24 @@ public struct StorageAccess: Hashable, Sendable {
     /// Whether snapshots and metadata packs, sealed as they are, are kept in the local cache, so that they are fetched
     /// once.
     public var keepsObjects: Bool
+    /// How long data packs are in a small repository, bytes. Short ones need less memory, long ones fewer requests.
+    public var packSize: Int
 
-    public init(parallelUploads: Int, parallelFetches: Int, keepsObjects: Bool) {
+    public init(parallelUploads: Int, parallelFetches: Int, keepsObjects: Bool, packSize: Int = 16 << 20) {
         self.parallelUploads = parallelUploads
         self.parallelFetches = parallelFetches
         self.keepsObjects = keepsObjects
+        self.packSize = packSize
     }
 
-    /// A folder: four keep a disk busy.
-    public static let local = StorageAccess(parallelUploads: 4, parallelFetches: 4, keepsObjects: false)
+    /// A folder: one pack is written while another waits for the disk to have it. Ranges come from several disks, or in a
+    /// better order, when four are asked for.
+    public static let local = StorageAccess(
+        parallelUploads: 2,
+        parallelFetches: 4,
+        keepsObjects: false,
+        packSize: 8 << 20
+    )
 
     /// Object storage behind a network. At 100 ms, 16 requests of 4 MiB are 5 Gbit/s.
     public static let remote = StorageAccess(parallelUploads: 16, parallelFetches: 16, keepsObjects: true)

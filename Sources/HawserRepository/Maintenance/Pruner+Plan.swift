@@ -49,7 +49,7 @@ extension Pruner {
                 let size =
                     isMetadata
                     ? PackLayout.metadataSize
-                    : PackLayout.dataSize(storedBytes: state.summary.packs.bytes, memory: options.memory)
+                    : repository.packSize(storedBytes: state.summary.packs.bytes, memory: options.memory)
                 return UInt32(size / 4)
             },
             canRewrite: isWhole
