@@ -57,10 +57,24 @@ extension Repository {
     ///
     /// - Throws: `damaged` for a refs object that can't be read, or if there is none.
     func packs(of snapshot: ObjectName) async throws -> [PackReference] {
+        do {
+            return try await listedPacks(of: snapshot)
+        } catch let error as HawserError where error.code == .damaged {
+            // Since they were listed, a prune may have put others in their place.
+            return try await listedPacks(of: snapshot)
+        }
+    }
+
+    private func listedPacks(of snapshot: ObjectName) async throws -> [PackReference] {
         var packs: [ObjectName: PackReference] = [:]
         var isEmpty = true
         for try await info in target.list(prefix: ObjectKind.refs.prefix + snapshot.hex + "/") {
-            for pack in try await resolvedRefs(info.key).packs { packs[pack.name] = pack }
+            do {
+                for pack in try await resolvedRefs(info.key).packs { packs[pack.name] = pack }
+            } catch var error as HawserError where error.code == .notFound {
+                error.code = .damaged
+                throw error
+            }
             isEmpty = false
         }
         if isEmpty {
@@ -74,6 +88,8 @@ extension Repository {
     }
 
     /// The packs of one refs object, with those of its base.
+    ///
+    /// - Throws: `notFound`; `damaged`, also when the base is not there.
     func resolvedRefs(_ key: ObjectKey) async throws -> (generation: UInt32, packs: [PackReference]) {
         do {
             let refs = try Refs(decoding: await target.fetchVerified(key))
@@ -81,10 +97,14 @@ extension Repository {
                 throw HawserError(.damaged, "The refs object is another snapshot's.")
             }
             guard let base = refs.base else { return (refs.generation, try refs.resolve()) }
-            let full = try Refs(decoding: await target.fetchVerified(base.key))
-            return (refs.generation, try refs.resolve(base: full))
+            do {
+                let full = try Refs(decoding: await target.fetchVerified(base.key))
+                return (refs.generation, try refs.resolve(base: full))
+            } catch var error as HawserError where error.code == .notFound {
+                error.code = .damaged
+                throw error
+            }
         } catch var error as HawserError {
-            if error.code == .notFound { error.code = .damaged }
             error.place = error.place ?? key.path
             throw error
         }

@@ -293,6 +293,47 @@ struct CheckTests {
         }
     }
 
+    /// What a check is about when another machine forgets a snapshot and prunes.
+    enum Moment: CaseIterable {
+        case reading, trees, refs, refsObjects
+
+        var fault: (operation: StoreOperation, keys: Fault.Keys) {
+            switch self {
+            case .reading: (.get, .kind(.dataPack))
+            case .trees: (.get, .kind(.metadataPack))
+            case .refs: (.list, .kind(.refs))
+            case .refsObjects: (.get, .kind(.refs))
+            }
+        }
+    }
+
+    @Test("What a prune moves and deletes meanwhile is no damage", arguments: Moment.allCases)
+    func besidePrune(moment: Moment) async throws {
+        try await TestRepository.with { fixture in
+            let files = [TestFile("a", count: 3_000_000, seed: 1), TestFile("b", count: 1_000_000, seed: 2)]
+            let id = try await fixture.backUp(files)
+            let kept = try await fixture.backUp([files[1]], at: 1_800_000_100)
+            let gate = Gate()
+            let (operation, keys) = moment.fault
+            let check = try await RepositoryCheck(fixture.open(cache: false), data: moment == .reading ? .all : .none)
+            fixture.store.add(Fault(.hold(gate), on: operation, keys: keys, occurrence: .only(1)))
+            async let summary = check.run()
+            try await gate.waitForArrivals(1)
+            let repository = try await fixture.open()
+            try await repository.forget([id])
+            var options = PruneOptions()
+            options.maxUnused = .bytes(0)
+            options.grace = .none
+            let pruned = try await Pruner(repository, options: options, now: { Timestamp(seconds: 2_000_000_000) })
+                .run()
+            #expect(pruned.deleted.count > 1 && pruned.movedBytes > 0)
+            gate.open()
+            let findings = try await summary.findings
+            #expect(findings.isEmpty, "\(findings)")
+            try await fixture.open(cache: false).expect([files[1]], in: kept)
+        }
+    }
+
     @Test("A failing storage is no finding")
     func storageFails() async throws {
         try await with { fixture, _ in

@@ -32,6 +32,19 @@ struct CheckDamage {
         return blobs[id]
     }
 
+    /// The same by the pack numbers of another index.
+    func renumbered(from old: [PackReference], to new: [PackReference]) -> CheckDamage {
+        var numbers: [ObjectKey: UInt32] = [:]
+        for (number, pack) in new.enumerated() { numbers[pack.key] = UInt32(number) }
+        var damage = self
+        damage.packs = [:]
+        for (number, pack) in packs {
+            if let number = numbers[old[Int(number)].key] { damage.packs[number] = pack }
+        }
+        damage.packsOfBlobs = Set(packsOfBlobs.compactMap { numbers[old[Int($0)].key] })
+        return damage
+    }
+
     func mayHurt(_ pack: UInt32) -> Bool { packs[pack] != nil || packsOfBlobs.contains(pack) }
 }
 

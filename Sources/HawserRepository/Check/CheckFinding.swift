@@ -79,6 +79,12 @@ struct CheckLog {
     let report: @Sendable (CheckEvent) -> Void
     var summary = CheckSummary()
 
+    /// Takes over what another log has beyond this one, and reports it.
+    mutating func adopt(_ later: CheckLog) {
+        for finding in later.summary.findings[summary.findings.count...] { report(.found(finding)) }
+        summary = later.summary
+    }
+
     /// - Returns: its number.
     @discardableResult
     mutating func add(

@@ -31,11 +31,12 @@ extension RepositoryCheck {
         log.report(.began(.data))
         let counts = try fresh.index.chunkCounts()
         // Of these, what is needed is somewhere else. A mark that can't be read is found by itself.
-        let marked = (try? await repository.condemnedPacks()) ?? []
+        let marked = try await condemned()
         let total = chosen.reduce(0) { $0 + UInt64($1.length) }
         // Enough for the largest pack, whatever was asked for.
         let budget = ByteBudget(total: max(memory, chosen.reduce(0) { max($0, Int($1.length)) }))
         var unclear: [PackVerdict] = []
+        var gone: [PackVerdict] = []
         let places = chosen.compactMap { pack in numbers[pack.key].map { (pack: pack, number: $0) } }
         try await withBoundedTasks(over: places, width: Parallelism.cores + 2) { place in
             try await budget.withReservation(Int(place.pack.length)) {
@@ -52,12 +53,24 @@ extension RepositoryCheck {
                     ofBytes: total
                 )
             )
-            if marked.contains(verdict.pack.name), verdict.error != nil, Self.isElsewhere(verdict, fresh.index, marked)
+            if verdict.isGone {
+                gone.append(verdict)
+            } else if marked.contains(verdict.pack.name), verdict.error != nil,
+                Self.isElsewhere(verdict, fresh.index, marked)
             {
                 let error = HawserError(.damaged, "A damaged pack waits for its deletion. Nothing needs it.")
                 log.add(verdict.pack.key.path, error, .warning, remedy: .prune)
             } else if verdict.needsRecords {
                 unclear.append(verdict)
+            } else {
+                Self.note(verdict, &damage, &log)
+            }
+        }
+        // What a prune has marked it deletes, when what is needed of it is somewhere else.
+        let deleted = gone.isEmpty ? [] : try await condemned()
+        for verdict in gone {
+            if deleted.contains(verdict.pack.name) {
+                fresh.index.drop([verdict.number])
             } else {
                 Self.note(verdict, &damage, &log)
             }
@@ -78,7 +91,7 @@ extension RepositoryCheck {
 
     /// Whether each chunk that can't be read in this pack is in another that stays.
     private static func isElsewhere(_ verdict: PackVerdict, _ index: ChunkIndex, _ marked: Set<ObjectName>) -> Bool {
-        guard !verdict.needsRecords, !verdict.isGone else { return false }
+        guard !verdict.needsRecords else { return false }
         return verdict.badBlobs.allSatisfy { id in
             index.findAll(id).contains { !marked.contains(index.pack($0.packNumber).name) }
         }

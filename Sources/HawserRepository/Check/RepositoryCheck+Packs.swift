@@ -58,7 +58,7 @@ extension RepositoryCheck {
     }
 
     /// A mark that can't be read is found later.
-    private func condemned() async throws -> Set<ObjectName> {
+    func condemned() async throws -> Set<ObjectName> {
         do {
             return try await repository.condemnedPacks()
         } catch let error as HawserError where !error.isRetryable && error.code != .accessDenied {

@@ -30,25 +30,53 @@ public struct RepositoryCheck: Sendable {
         // Readers take snapshots before the index, and the index before the packs: what a backup stores meanwhile is
         // then known to the later ones.
         report(.began(.snapshots))
-        let snapshots = try await readSnapshots(&log)
+        var snapshots = try await readSnapshots(&log)
         report(.began(.index))
-        let index = try await loadIndex(&log)
-        let fresh = repository.with(index)
+        var index = try await loadIndex(&log)
         var damage = CheckDamage()
         report(.began(.packs))
         try await comparePacks(index, &damage, &log)
-        try await readData(fresh, &damage, &log)
+        try await readData(repository.with(index), &damage, &log)
         report(.began(.trees))
-        let graph = try await readTrees(snapshots, fresh, &damage, &log)
-        report(.began(.refs))
-        try await checkRefs(snapshots, graph, index, &log)
+        var structure = try await checkStructure(snapshots, index, damage, log)
+        if structure.log.summary.findings.count > log.summary.findings.count {
+            // Since they were listed, snapshots may have been forgotten, and a prune may have moved and deleted packs.
+            var silent = CheckLog { _ in }
+            let living = Set(try await readSnapshots(&silent).map(\.id))
+            snapshots.removeAll { !living.contains($0.id) }
+            let earlier = index
+            index = try await loadIndex(&silent)
+            index.condemn(try await condemned())
+            damage = damage.renumbered(from: earlier.packs, to: index.packs)
+            structure = try await checkStructure(snapshots, index, damage, log)
+        }
+        log.adopt(structure.log)
         try await checkOthers(&log)
-        if !damage.isEmpty {
+        if !structure.damage.isEmpty {
             report(.began(.harm))
-            try await findHarm(snapshots, graph, fresh, damage, &log)
+            try await findHarm(snapshots, structure.graph, repository.with(index), structure.damage, &log)
         }
         log.summary.snapshots = snapshots.count
         return log.summary
+    }
+
+    /// Trees, and whether refs name what they need. Findings are not reported yet.
+    private func checkStructure(
+        _ snapshots: [StoredSnapshot],
+        _ index: ChunkIndex,
+        _ damage: CheckDamage,
+        _ log: CheckLog
+    ) async throws -> (graph: CheckGraph, damage: CheckDamage, log: CheckLog) {
+        var damage = damage
+        var silent = CheckLog { event in
+            if case .found = event { return }
+            log.report(event)
+        }
+        silent.summary = log.summary
+        let graph = try await readTrees(snapshots, repository.with(index), &damage, &silent)
+        log.report(.began(.refs))
+        try await checkRefs(snapshots, graph, index, &silent)
+        return (graph, damage, silent)
     }
 
     private func checkConfigurations(_ log: inout CheckLog) async throws {

@@ -88,6 +88,8 @@ extension Repository {
                 generation = max(generation, try Refs(decoding: await target.fetchVerified(info.key)).generation + 1)
             } catch let error as HawserError where error.code == .damaged {
                 unreadable.append(info.key)
+            } catch let error as HawserError where error.code == .notFound {
+                // Deleted since it was listed.
             }
         }
         // Before: one of them may have the name that the new object gets.
