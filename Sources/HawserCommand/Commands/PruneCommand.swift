@@ -92,7 +92,6 @@ struct PruneRun {
         )
         let summary = try await pruner.run()
         report.summary(summary, dryRun: dryRun)
-        let isDamaged = !summary.damaged.isEmpty || summary.treesAreDamaged || summary.missingChunks > 0
-        if isDamaged { throw ExitCode.failedQuietly }
+        if summary.isDamaged { throw ExitCode.failedQuietly }
     }
 }

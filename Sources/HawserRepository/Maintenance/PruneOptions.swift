@@ -91,6 +91,9 @@ public struct PruneSummary: Sendable {
 
     public init() {}
 
+    /// Something that is needed can't be had, or not be read.
+    public var isDamaged: Bool { missingChunks > 0 || treesAreDamaged || !damaged.isEmpty }
+
     /// About what moving and deleting needs, beside listing and reading trees: requests and bytes.
     public var cost: (requests: Int, bytesRead: UInt64, bytesWritten: UInt64) {
         // A pack is read by its head, its end and a range or two; new packs have a size of 16 MiB or more.

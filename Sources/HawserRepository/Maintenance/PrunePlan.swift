@@ -106,13 +106,14 @@ struct PrunePlan: Sendable {
         var (used, unused) = (UInt64(0), UInt64(0))
         for (place, pack) in facts.table.packs.enumerated() {
             let needed = facts.usedChunks[place] > 0
-            if facts.unclear[place] || !canRewrite && facts.named[place] { continue }
+            if facts.unclear[place] || !canRewrite && (needed || facts.named[place]) { continue }
             if facts.condemned[place] {
                 // It was marked while a session took it up: what is needed of it moves, however much that is.
-                if canRewrite, needed || facts.named[place] { rewritten.append(place) }
-            } else if !facts.named[place] {
-                if needed { adopted.append(place) } else if facts.old[place] { useless.append(place) }
+                if needed || facts.named[place] { rewritten.append(place) }
+            } else if !needed, !facts.named[place] {
+                if facts.old[place] { useless.append(place) }
             } else if facts.indexed[place] {
+                if !facts.named[place] { adopted.append(place) }
                 used += UInt64(facts.usedBytes[place])
                 unused += UInt64(facts.bytes[place] - facts.usedBytes[place])
                 if !facts.old[place] { continue }
@@ -137,9 +138,15 @@ struct PrunePlan: Sendable {
         }
         for places in small.values where places.count >= Self.fewest { rewritten += places }
         rewritten.sort()
-        if !canRewrite { adopted = [] }
+        adopted.removeAll(where: Set(rewritten).contains)
         movedBytes = rewritten.reduce(0) { $0 + UInt64(facts.usedBytes[$1]) }
         unusedBytesLeft = unused
+    }
+
+    /// These could not be emptied.
+    mutating func stay(_ places: [Int], _ facts: PackFacts) {
+        rewritten.removeAll(where: Set(places).contains)
+        adopted += places.filter { !facts.named[$0] && !facts.condemned[$0] }
     }
 
     /// Leaves these as they are.

@@ -56,7 +56,7 @@ extension Pruner {
             return result
         }
         try await writer.close()
-        plan.rewritten.removeAll { moved.packs[$0] == nil }
+        plan.stay(plan.rewritten.filter { moved.packs[$0] == nil }, facts)
         return moved
     }
 

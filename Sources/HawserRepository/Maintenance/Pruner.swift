@@ -60,6 +60,50 @@ public struct Pruner: Sendable {
     public func run() async throws -> PruneSummary {
         try repository.requireWritable()
         if !options.dryRun { _ = try await repository.recoverJournalledPacks() }
+        let found = try await look()
+        var (state, facts, plan) = (found.state, found.facts, found.plan)
+        try await keepLocked(&plan, facts, &state)
+        if options.dryRun {
+            describe(plan, facts, &state)
+            return state.summary
+        }
+        let moved = try await rewrite(&plan, facts, found.used, state, found.fresh)
+        state.summary.movedBytes = moved.bytes
+        for (key, error) in moved.damaged { state.summary.damaged[key] = error }
+        try await writeRefs(plan, moved, facts, found.verdict, &state)
+        try await mark(plan, facts, &state)
+        try await collect(&state)
+        try await tidyIndex(found.indexed, &state)
+        countWaiting(&state)
+        return state.summary
+    }
+
+    // MARK: What is there
+
+    /// What a run sees before it changes anything.
+    private struct Findings {
+        var state: State
+        /// The index's packs.
+        var indexed: [PackReference]
+        /// With that index.
+        var fresh: Repository
+        var verdict: RefsCatalog.Verdict
+        var facts: PackFacts
+        var plan: PrunePlan
+        var used: UsedChunks
+    }
+
+    private func look() async throws -> Findings {
+        // Not for ever: a storage's lists may go on showing what is gone.
+        for _ in 0..<3 {
+            let found = try await lookOnce()
+            // What is missing may be what another machine has forgotten, and another prune deleted, since it was listed.
+            guard found.state.summary.isDamaged, try await isOutdated(found.state) else { return found }
+        }
+        return try await lookOnce()
+    }
+
+    private func lookOnce() async throws -> Findings {
         var state = State()
         try await gather(&state)
         let index = try await ChunkIndex.load(
@@ -77,24 +121,32 @@ public struct Pruner: Sendable {
         index.condemn(marked.union(absent.map { indexed[$0].name }))
         index.drop(Set(absent.filter { marked.contains(indexed[$0].name) }.map { UInt32($0) }))
         let verdict = judge(state)
-        var (facts, plan, used) = try await makePlan(&state, verdict, fresh)
-        try await keepLocked(&plan, facts, &state)
-        if options.dryRun {
-            describe(plan, facts, &state)
-            return state.summary
-        }
-        let moved = try await rewrite(&plan, facts, used, state, fresh)
-        state.summary.movedBytes = moved.bytes
-        for (key, error) in moved.damaged { state.summary.damaged[key] = error }
-        try await writeRefs(plan, moved, facts, verdict, &state)
-        try await mark(plan, facts, &state)
-        try await collect(&state)
-        try await tidyIndex(indexed, &state)
-        countWaiting(&state)
-        return state.summary
+        let (facts, plan, used) = try await makePlan(&state, verdict, fresh)
+        return Findings(
+            state: state,
+            indexed: indexed,
+            fresh: fresh,
+            verdict: verdict,
+            facts: facts,
+            plan: plan,
+            used: used
+        )
     }
 
-    // MARK: What is there
+    /// Whether anything living is gone by now.
+    private func isOutdated(_ state: State) async throws -> Bool {
+        let living =
+            state.snapshots.map { ObjectKey.named(.snapshot, $0.id) }
+            + state.checkpoints.keys.map { ObjectKey.named(.checkpoint, $0) }
+        var gone = 0
+        let target = repository.target
+        try await withBoundedTasks(over: living, width: Parallelism.requests) { key in
+            try await target.head(key) == nil
+        } take: {
+            gone += $0 ? 1 : 0
+        }
+        return gone > 0
+    }
 
     /// Packs before refs, refs before snapshots: what a backup stores meanwhile is then known to be needed, or not
     /// known at all.

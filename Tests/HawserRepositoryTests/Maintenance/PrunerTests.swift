@@ -112,6 +112,24 @@ struct PrunerTests {
         }
     }
 
+    @Test("What another machine forgets meanwhile, and another prune deletes, is not missing")
+    func forgottenMeanwhile() async throws {
+        try await TestRepository.with { fixture in
+            let ids = try await [fixture.backUp(first), fixture.backUp(second, at: 1_800_000_100)]
+            let gate = Gate()
+            // By then it has listed the snapshots.
+            fixture.store.add(Fault(.hold(gate), on: .list, keys: .kind(.checkpoint), occurrence: .only(1)))
+            async let slow = prune(fixture)
+            try await gate.waitForArrivals(1)
+            try await fixture.open().forget([ids[0]])
+            #expect(try await prune(fixture).deleted.count > 0)
+            gate.open()
+            #expect(try await !slow.isDamaged)
+            try await fixture.open(cache: false).expect(second, in: ids[1])
+            #expect(try await fixture.check(.all).findings.isEmpty)
+        }
+    }
+
     @Test("Who opened the repository before finds what was moved, and looks for what is lost only once")
     func readsBeside() async throws {
         try await TestRepository.with { fixture in
