@@ -69,19 +69,27 @@ extension Repository {
         _ blobs: [BlobRecord],
         from pack: PackReference
     ) async throws -> (bytes: [UInt8], ranges: [Range<Int>]) {
-        let low = blobs.map { Int($0.offset) }.min() ?? 0
-        let high = blobs.map { Int($0.offset) + Int($0.storedLength) }.max() ?? 0
-        let start = low / Self.readGrid * Self.readGrid
-        let end = min((high + Self.readGrid - 1) / Self.readGrid * Self.readGrid, Int(pack.length))
-        guard high <= Int(pack.length), start < end else {
-            throw HawserError(.damaged, "The index names bytes outside of a pack.", place: pack.key.path)
-        }
-        let bytes = try await target.fetch(pack.key, range: start..<end)
+        let span = try Self.span(of: blobs, in: pack)
+        let bytes = try await target.fetch(pack.key, range: span)
         let ranges = blobs.map { blob in
-            let offset = Int(blob.offset) - start
+            let offset = Int(blob.offset) - span.lowerBound
             return offset..<offset + Int(blob.storedLength)
         }
         return (bytes, ranges)
+    }
+
+    /// What of a pack is read for these, on the grid.
+    ///
+    /// - Throws: `damaged` when it is not in the pack.
+    static func span(of blobs: [BlobRecord], in pack: PackReference) throws -> Range<Int> {
+        let low = blobs.map { Int($0.offset) }.min() ?? 0
+        let high = blobs.map { Int($0.offset) + Int($0.storedLength) }.max() ?? 0
+        let start = low / readGrid * readGrid
+        let end = min((high + readGrid - 1) / readGrid * readGrid, Int(pack.length))
+        guard high <= Int(pack.length), start < end else {
+            throw HawserError(.damaged, "The index names bytes outside of a pack.", place: pack.key.path)
+        }
+        return start..<end
     }
 
     /// Opens, decompresses and proves a chunk.

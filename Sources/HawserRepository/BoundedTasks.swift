@@ -1,4 +1,7 @@
 import Glibc
+import HawserFormat
+import HawserStorage
+import HawserTransfer
 
 /// How much of the machine maintenance uses.
 enum Parallelism {
@@ -29,5 +32,18 @@ func withBoundedTasks<Element: Sendable, Result: Sendable>(
             running += 1
         }
         while let result = try await group.next() { try await take(result) }
+    }
+}
+
+extension DataMoverTarget {
+    /// Those of `keys` that are not there, asked for one by one: a list may skip what is there.
+    func absent(of keys: some Sequence<ObjectKey>) async throws -> Set<ObjectKey> {
+        var absent: Set<ObjectKey> = []
+        try await withBoundedTasks(over: keys, width: Parallelism.requests) { key in
+            try await head(key) == nil ? key : nil
+        } take: { (key: ObjectKey?) in
+            if let key { absent.insert(key) }
+        }
+        return absent
     }
 }

@@ -194,6 +194,6 @@ extension RepositoryWriter {
 extension Repository {
     /// How long a job with so much memory makes data packs when the repository has so many bytes; bytes.
     func packSize(storedBytes: UInt64, memory: Int) -> Int {
-        PackLayout.dataSize(smallest: target.access.packSize, storedBytes: storedBytes, memory: memory)
+        PackLayout.dataSize(base: target.access.packSize, storedBytes: storedBytes, memory: memory)
     }
 }

@@ -69,11 +69,8 @@ extension Repository {
         var packs: [ObjectName: PackReference] = [:]
         var isEmpty = true
         for try await info in target.list(prefix: ObjectKind.refs.prefix + snapshot.hex + "/") {
-            do {
-                for pack in try await resolvedRefs(info.key).packs { packs[pack.name] = pack }
-            } catch var error as HawserError where error.code == .notFound {
-                error.code = .damaged
-                throw error
+            for pack in try await damagedIfAbsent({ try await resolvedRefs(info.key) }).packs {
+                packs[pack.name] = pack
             }
             isEmpty = false
         }
@@ -87,6 +84,15 @@ extension Repository {
         return packs.values.sorted { $0.name < $1.name }
     }
 
+    private func damagedIfAbsent<Value>(_ body: () async throws -> Value) async throws -> Value {
+        do {
+            return try await body()
+        } catch var error as HawserError where error.code == .notFound {
+            error.code = .damaged
+            throw error
+        }
+    }
+
     /// The packs of one refs object, with those of its base.
     ///
     /// - Throws: `notFound`; `damaged`, also when the base is not there.
@@ -97,13 +103,8 @@ extension Repository {
                 throw HawserError(.damaged, "The refs object is another snapshot's.")
             }
             guard let base = refs.base else { return (refs.generation, try refs.resolve()) }
-            do {
-                let full = try Refs(decoding: await target.fetchVerified(base.key))
-                return (refs.generation, try refs.resolve(base: full))
-            } catch var error as HawserError where error.code == .notFound {
-                error.code = .damaged
-                throw error
-            }
+            let full = try await damagedIfAbsent { try Refs(decoding: await target.fetchVerified(base.key)) }
+            return (refs.generation, try refs.resolve(base: full))
         } catch var error as HawserError {
             error.place = error.place ?? key.path
             throw error

@@ -50,7 +50,7 @@ public enum CheckEvent: Sendable {
     }
 
     case began(Phase)
-    /// At once, with its harm unknown.
+    /// With its harm unknown.
     case found(CheckFinding)
     /// Packs and bytes that have been read whole, of all that are to be.
     case read(packs: Int, bytes: UInt64, ofPacks: Int, ofBytes: UInt64)

@@ -5,12 +5,14 @@ import HawserTransfer
 extension RepositoryCheck {
     /// Every snapshot needs refs that name all its packs: what they don't name can be deleted at any time. As for a prune,
     /// those of the highest generation count.
+    ///
+    /// - Returns: what these promise to be locked.
     func checkRefs(
         _ snapshots: [StoredSnapshot],
         _ graph: CheckGraph,
         _ index: ChunkIndex,
         _ log: inout CheckLog
-    ) async throws {
+    ) async throws -> PromisedLocks {
         let ids = Set(snapshots.map(\.id))
         var keys: [ObjectName: [ObjectKey]] = [:]
         var absent: Set<ObjectName> = []
@@ -44,6 +46,10 @@ extension RepositoryCheck {
                     try log.addUnlessGone(key, error, remedy: .repairSnapshots)
                 }
             }
+            if newest == nil, let packs = try? await repository.packs(of: stored.id) {
+                // A prune has put others in their place since they were listed.
+                (newest, named) = (0, Set(packs))
+            }
             guard newest != nil else {
                 // Forgotten since the check began.
                 if try await repository.target.head(.named(.snapshot, stored.id)) == nil { continue }
@@ -65,7 +71,7 @@ extension RepositoryCheck {
                 log.add(ObjectKind.refs.prefix + stored.id.hex + "/", error, remedy: .repairSnapshots)
             }
         }
-        try await checkLocks(locks, &log)
+        return locks
     }
 
     private func unnamedPacks(

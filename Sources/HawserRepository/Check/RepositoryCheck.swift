@@ -5,7 +5,7 @@ import HawserTransfer
 /// Proves that a repository holds all that its snapshots need, or says what is wrong and what that hurts.
 ///
 /// Everything is read from the storage: the local cache can neither hide damage nor invent it. Other sessions may go on;
-/// the snapshots that are checked are those at the beginning.
+/// the snapshots that are checked are those at the beginning, without what is forgotten meanwhile.
 public struct RepositoryCheck: Sendable {
     let repository: Repository
     let data: CheckData
@@ -20,7 +20,7 @@ public struct RepositoryCheck: Sendable {
         self.memory = memory
     }
 
-    /// - Parameter report: called for each finding at once, one call at a time.
+    /// - Parameter report: called for each finding, of trees and refs when all of these have been seen; one call at a time.
     /// - Throws: errors of the storage or the network that say nothing about the repository; `CancellationError`.
     public func run(_ report: @escaping @Sendable (CheckEvent) -> Void = { _ in }) async throws -> CheckSummary {
         var log = CheckLog(report: report)
@@ -37,20 +37,22 @@ public struct RepositoryCheck: Sendable {
         report(.began(.packs))
         try await comparePacks(index, &damage, &log)
         try await readData(repository.with(index), &damage, &log)
-        report(.began(.trees))
         var structure = try await checkStructure(snapshots, index, damage, log)
         if structure.log.summary.findings.count > log.summary.findings.count {
             // Since they were listed, snapshots may have been forgotten, and a prune may have moved and deleted packs.
+            let gone = try await repository.target.absent(of: snapshots.map { .named(.snapshot, $0.id) })
             var silent = CheckLog { _ in }
-            let living = Set(try await readSnapshots(&silent).map(\.id))
-            snapshots.removeAll { !living.contains($0.id) }
-            let earlier = index
-            index = try await loadIndex(&silent)
-            index.condemn(try await condemned())
-            damage = damage.renumbered(from: earlier.packs, to: index.packs)
-            structure = try await checkStructure(snapshots, index, damage, log)
+            let now = try await loadIndex(&silent)
+            if !gone.isEmpty || Set(now.packs) != Set(index.packs) {
+                snapshots.removeAll { gone.contains(.named(.snapshot, $0.id)) }
+                damage = damage.renumbered(from: index.packs, to: now.packs)
+                index = now
+                index.condemn(try await condemned())
+                structure = try await checkStructure(snapshots, index, damage, log)
+            }
         }
         log.adopt(structure.log)
+        try await checkLocks(structure.promised, &log)
         try await checkOthers(&log)
         if !structure.damage.isEmpty {
             report(.began(.harm))
@@ -66,17 +68,18 @@ public struct RepositoryCheck: Sendable {
         _ index: ChunkIndex,
         _ damage: CheckDamage,
         _ log: CheckLog
-    ) async throws -> (graph: CheckGraph, damage: CheckDamage, log: CheckLog) {
+    ) async throws -> (graph: CheckGraph, damage: CheckDamage, promised: PromisedLocks, log: CheckLog) {
         var damage = damage
         var silent = CheckLog { event in
             if case .found = event { return }
             log.report(event)
         }
         silent.summary = log.summary
+        log.report(.began(.trees))
         let graph = try await readTrees(snapshots, repository.with(index), &damage, &silent)
         log.report(.began(.refs))
-        try await checkRefs(snapshots, graph, index, &silent)
-        return (graph, damage, silent)
+        let promised = try await checkRefs(snapshots, graph, index, &silent)
+        return (graph, damage, promised, silent)
     }
 
     private func checkConfigurations(_ log: inout CheckLog) async throws {

@@ -18,23 +18,20 @@ extension Repository {
         trustsOwnTimes: Bool = false,
         unreadable: ((ObjectKey, HawserError) -> Void)? = nil
     ) async throws -> [RetentionCandidate] {
+        let snapshots = try await snapshots(filter, unreadable: unreadable)
+        if trustsOwnTimes { return snapshots.map { RetentionCandidate($0, time: $0.snapshot.time) } }
+        // After them: whoever is told of a snapshot is told before it is stored.
         var arrivals: [ObjectName: Timestamp] = [:]
-        var receipts: [ObjectName: SnapshotReceipt]?
-        if !trustsOwnTimes {
-            for try await info in target.list(.snapshot) {
-                if let id = info.key.name, let stored = info.stored { arrivals[id] = stored }
-            }
-            receipts = try await target.receipts()
+        for try await info in target.list(.snapshot) {
+            if let id = info.key.name, let stored = info.stored { arrivals[id] = stored }
         }
-        return try await snapshots(filter, unreadable: unreadable).map { stored in
+        let receipts = try await target.receipts()
+        return snapshots.compactMap { stored in
             let (own, arrival) = (stored.snapshot.time, arrivals[stored.id])
             guard let receipts else { return RetentionCandidate(stored, time: min(own, arrival ?? own)) }
-            let receipt = receipts[stored.id]
-            return RetentionCandidate(
-                stored,
-                time: receipt?.time ?? arrival ?? own,
-                isReplacement: receipt?.isReplacement ?? false
-            )
+            // Of one that has neither by now nobody knows more than what it says: it stays, and pushes nothing out.
+            guard let time = receipts[stored.id]?.time ?? arrival else { return nil }
+            return RetentionCandidate(stored, time: time, noted: receipts[stored.id]?.noted ?? time)
         }
     }
 

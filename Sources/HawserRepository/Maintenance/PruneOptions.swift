@@ -96,8 +96,8 @@ public struct PruneSummary: Sendable {
 
     /// About what moving and deleting needs, beside listing and reading trees: requests and bytes.
     public var cost: (requests: Int, bytesRead: UInt64, bytesWritten: UInt64) {
-        // A pack is read by its head, its end and a range or two; new packs have a size of 16 MiB or more.
-        let written = Int((movedBytes + (16 << 20) - 1) >> 24)
+        // A pack is read by its head, its end and a range or two; new packs have a size of 8 MiB or more.
+        let written = Int((movedBytes + (8 << 20) - 1) >> 23)
         // Deletions go a thousand at a time.
         let requests = 4 * rewritten.count + written + (deleted.count + 999) / 1_000 + (rewritten.count > 0 ? 4 : 0)
         return (requests, movedBytes, movedBytes)

@@ -63,12 +63,7 @@ extension Pruner {
         let others = try await marks(besides: Set(state.marks.map(\.key))).flatMap(\.packs)
         let marked = Set(others.map(\.key))
         let doubtful = indexed.filter { state.table.place(of: $0) == nil || marked.contains($0.key) }.map(\.key)
-        let target = repository.target
-        try await withBoundedTasks(over: doubtful, width: Parallelism.requests) { key in
-            try await target.head(key) == nil ? key : nil
-        } take: { key in
-            if let key { gone.insert(key) }
-        }
+        gone.formUnion(try await repository.target.absent(of: doubtful))
         return gone
     }
 

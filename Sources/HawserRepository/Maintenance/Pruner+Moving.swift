@@ -56,9 +56,23 @@ extension Pruner {
             return result
         }
         try await writer.close()
+        try await requireUnmarked(moved.damaged.filter { $0.value.code == .notFound }.map(\.key))
         plan.stay(plan.rewritten.filter { moved.packs[$0] == nil }, facts)
         return moved
     }
+
+    /// Packs that are gone are another prune's doing, when it has marked them.
+    private func requireUnmarked(_ gone: [ObjectKey]) async throws {
+        if gone.isEmpty { return }
+        let condemned = try await repository.condemnedPacks()
+        if gone.contains(where: { $0.name.map(condemned.contains) ?? false }) { throw Self.pruneInTheWay }
+    }
+
+    static let pruneInTheWay = HawserError(
+        .pruneInTheWay,
+        "Another prune has marked the same packs. Let it finish, then prune again.",
+        isRetryable: true
+    )
 
     /// Bounds what is remembered of packs until their chunks are durable somewhere else: 256 Ki ids are 8 MiB, and the
     /// packs that are closed half full at the end of each round are few.
@@ -133,7 +147,7 @@ extension Pruner {
             let records = try await fresh.footer(of: pack).records.filter { try used.isUsed($0.id) }
             reading.needed = records.map(\.id)
             let spans = Self.spans(records.filter { writer.claim($0.id) })
-            let reserved = min(spans.reduce(0) { $0 + Self.length($1) }, Int(pack.length))
+            let reserved = try spans.reduce(0) { $0 + (try Repository.span(of: $1, in: pack)).count }
             try await budget.reserve(reserved)
             reading.reserved = reserved
             for blobs in spans {
@@ -150,11 +164,6 @@ extension Pruner {
             throw error
         }
         return reading
-    }
-
-    private static func length(_ span: [BlobRecord]) -> Int {
-        guard let first = span.first, let last = span.last else { return 0 }
-        return Int(last.offset) + Int(last.storedLength) - Int(first.offset)
     }
 
     /// Blobs that are near each other are fetched together: a request costs about as much as so many bytes.

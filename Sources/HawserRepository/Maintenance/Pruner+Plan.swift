@@ -35,7 +35,12 @@ extension Pruner {
         }
         if state.hasUnreadableSnapshots { isWhole = false }
         let places = fresh.index.packs.map { state.table.place(of: $0) }
-        let later = try await storedSince(places.indices.filter { places[$0] == nil }, fresh.index.packs)
+        let marked = Set(state.marks.flatMap(\.packs).map(\.name))
+        let packs = fresh.index.packs
+        let later = try await storedSince(
+            packs.indices.filter { places[$0] == nil && !marked.contains(packs[$0].name) },
+            packs
+        )
         let counts = try facts.count(used, places: places, later: later)
         state.summary.usedChunks = counts.chunks
         state.summary.usedBytes = counts.bytes
@@ -59,15 +64,9 @@ extension Pruner {
     }
 
     /// Those of the index's packs that the table does not have and that are there: a backup has ended meanwhile.
-    private func storedSince(_ absent: [Int], _ packs: [PackReference]) async throws -> Set<UInt32> {
-        var later: Set<UInt32> = []
-        let target = repository.target
-        try await withBoundedTasks(over: absent, width: Parallelism.requests) { number in
-            (number, try await target.head(packs[number].key) != nil)
-        } take: { number, isThere in
-            if isThere { later.insert(UInt32(number)) }
-        }
-        return later
+    private func storedSince(_ unlisted: [Int], _ packs: [PackReference]) async throws -> Set<UInt32> {
+        let absent = try await repository.target.absent(of: unlisted.map { packs[$0].key })
+        return Set(unlisted.filter { !absent.contains(packs[$0].key) }.map { UInt32($0) })
     }
 
     /// Takes what is of no use and locked out of the plan: no space would come back. Packs of which something is needed

@@ -65,11 +65,7 @@ extension Pruner {
             let packs = Self.packs(of: (verdict.living[id] ?? []) + [new], state.table)
             _ = try await writeRefs(id, new.generation, packs, nil, &state)
         }
-        throw HawserError(
-            .pruneInTheWay,
-            "Another prune has marked the same packs. Let it finish, then prune again.",
-            isRetryable: true
-        )
+        throw Self.pruneInTheWay
     }
 
     /// Snapshots whose refs are to be written anew. So are differences to refs that will not count any more: these would
@@ -179,15 +175,10 @@ extension Pruner {
 
     /// - Parameter refs: that would go.
     private func addUnlisted(_ refs: [ObjectKey], _ state: inout State) async throws {
-        let target = repository.target
         let orphans = Set(refs.compactMap(\.snapshot)).subtracting(state.living).subtracting(state.deadCheckpoints)
-        try await withBoundedTasks(over: orphans, width: Parallelism.requests) { id -> ObjectName? in
-            for kind in [ObjectKind.snapshot, .checkpoint] where try await target.head(.named(kind, id)) != nil {
-                return id
-            }
-            return nil
-        } take: { id in
-            if let id { state.living.insert(id) }
+        for kind in [ObjectKind.snapshot, .checkpoint] {
+            let absent = try await repository.target.absent(of: orphans.map { .named(kind, $0) })
+            state.living.formUnion(orphans.filter { !absent.contains(.named(kind, $0)) })
         }
     }
 

@@ -93,9 +93,11 @@ public struct Pruner: Sendable {
         var used: UsedChunks
     }
 
+    /// Not for ever: a storage's lists may go on showing what is gone.
+    private static let looks = 3
+
     private func look() async throws -> Findings {
-        // Not for ever: a storage's lists may go on showing what is gone.
-        for _ in 0..<3 {
+        for _ in 0..<Self.looks {
             let found = try await lookOnce()
             // What is missing may be what another machine has forgotten, and another prune deleted, since it was listed.
             guard found.state.summary.isDamaged, try await isOutdated(found.state) else { return found }
@@ -138,14 +140,7 @@ public struct Pruner: Sendable {
         let living =
             state.snapshots.map { ObjectKey.named(.snapshot, $0.id) }
             + state.checkpoints.keys.map { ObjectKey.named(.checkpoint, $0) }
-        var gone = 0
-        let target = repository.target
-        try await withBoundedTasks(over: living, width: Parallelism.requests) { key in
-            try await target.head(key) == nil
-        } take: {
-            gone += $0 ? 1 : 0
-        }
-        return gone > 0
+        return try await !repository.target.absent(of: living).isEmpty
     }
 
     /// Packs before refs, refs before snapshots: what a backup stores meanwhile is then known to be needed, or not

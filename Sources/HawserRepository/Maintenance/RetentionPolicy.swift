@@ -68,18 +68,19 @@ extension RetentionReason: CustomStringConvertible {
 public struct RetentionCandidate: Sendable {
     public var stored: StoredSnapshot
     public var time: Timestamp
-    /// Its time is that of a snapshot whose place it takes, as it says. While that one is there, it goes before.
-    public var isReplacement: Bool
+    /// When somebody took note of its time. Of several with one time, which take another's place as they say, the first counts
+    /// before the later ones: whoever comes later pushes nothing out.
+    public var noted: Timestamp
 
-    public init(_ stored: StoredSnapshot, time: Timestamp, isReplacement: Bool = false) {
+    public init(_ stored: StoredSnapshot, time: Timestamp, noted: Timestamp? = nil) {
         self.stored = stored
         self.time = time
-        self.isReplacement = isReplacement
+        self.noted = noted ?? time
     }
 
     fileprivate static func isNewer(_ left: Self, _ right: Self) -> Bool {
         if left.time != right.time { return left.time > right.time }
-        if left.isReplacement != right.isReplacement { return right.isReplacement }
+        if left.noted != right.noted { return left.noted < right.noted }
         return left.stored.id > right.stored.id
     }
 }

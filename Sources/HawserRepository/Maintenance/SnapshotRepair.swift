@@ -84,8 +84,9 @@ extension Repository {
         var unreadable: [ObjectKey] = []
         for try await info in target.list(prefix: ObjectKind.refs.prefix + id.hex + "/") {
             do {
-                for pack in try await resolvedRefs(info.key).packs { names[pack.name] = names[pack.name] ?? pack }
-                generation = max(generation, try Refs(decoding: await target.fetchVerified(info.key)).generation + 1)
+                let refs = try await resolvedRefs(info.key)
+                for pack in refs.packs { names[pack.name] = names[pack.name] ?? pack }
+                generation = max(generation, refs.generation + 1)
             } catch let error as HawserError where error.code == .damaged {
                 unreadable.append(info.key)
             } catch let error as HawserError where error.code == .notFound {

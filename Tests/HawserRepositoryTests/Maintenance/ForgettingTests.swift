@@ -58,7 +58,7 @@ struct ForgettingTests {
         let tagged = try #require(try await open().retag(stored, .set([[1]])))
         found = try await candidates()
         #expect(found[tagged]?.time == Timestamp(seconds: 1))
-        #expect(found[tagged]?.isReplacement == true)
+        #expect(found[tagged]?.noted == Timestamp(seconds: 3))
     }
 
     @Test(
@@ -100,10 +100,8 @@ private final class WatchingLeases: ByteLeases {
         guard key.kind == .snapshot, let id = key.name else { return }
         state.withLock { receipts in
             let earlier = replaced?.name.flatMap { receipts[$0] }
-            receipts[id] = SnapshotReceipt(
-                time: earlier?.time ?? Timestamp(seconds: Int64(receipts.count + 1)),
-                isReplacement: earlier != nil
-            )
+            let noted = Timestamp(seconds: Int64(receipts.count + 1))
+            receipts[id] = SnapshotReceipt(time: earlier?.time ?? noted, noted: noted)
         }
     }
 

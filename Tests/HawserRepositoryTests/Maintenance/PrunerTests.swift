@@ -130,6 +130,28 @@ struct PrunerTests {
         }
     }
 
+    @Test("A prune whose packs another one has moved meanwhile gives way")
+    func movedMeanwhile() async throws {
+        try await TestRepository.with { fixture in
+            let ids = try await [fixture.backUp(first), fixture.backUp(second, at: 1_800_000_100)]
+            try await fixture.open().forget([ids[0]])
+            let gate = Gate()
+            fixture.store.add(Fault(.hold(gate), on: .get, keys: .kind(.dataPack), occurrence: .only(1)))
+            async let slow = prune(fixture)
+            try await gate.waitForArrivals(1)
+            #expect(try await prune(fixture).deleted.count > 0)
+            gate.open()
+            do {
+                _ = try await slow
+                Issue.record("both have moved the same packs")
+            } catch let error as HawserError {
+                #expect(error.code == .pruneInTheWay)
+            }
+            try await fixture.open(cache: false).expect(second, in: ids[1])
+            #expect(try await fixture.check(.all).findings.isEmpty)
+        }
+    }
+
     @Test("Who opened the repository before finds what was moved, and looks for what is lost only once")
     func readsBeside() async throws {
         try await TestRepository.with { fixture in
