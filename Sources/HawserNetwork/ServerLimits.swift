@@ -22,8 +22,8 @@ public struct ServerLimits: Sendable {
     public var signInsPerDevice = Rate(perSecond: 0.2, burst: 200)
     /// Requests for deletions, of up to 1,000 objects each. Each leaves rows in the audit log.
     public var deletionsPerTenant = Rate(perSecond: 2, burst: 1000)
-    /// Requests before a snapshot is written: each leaves a receipt.
-    public var snapshotsPerTenant = Rate(perSecond: 2, burst: 1000)
+    /// Requests before a snapshot is written, of a tenant's or subtenant's repository: each leaves a receipt.
+    public var snapshotsPerFolder = Rate(perSecond: 2, burst: 1000)
     /// Addresses without limits of their own: the one address of a large network behind a translator.
     public var exemptAddresses: [AddressBlock] = []
     /// From the connection to the end of the first request's head.

@@ -11,7 +11,7 @@ public protocol DataMoverTarget: Sendable {
     /// Where objects can be locked from here: `nil` where they can't, or where whoever stands between sees to it.
     var locks: (any LockingStore)? { get }
 
-    /// By the clock of whoever watches over the storage, or else the storage's own, where they say.
+    /// By the clock of whoever watches over the storage, or else the storage's own as far as it is known; `nil` in a folder.
     var time: Timestamp? { get }
 
     /// Durable when it returns. May be called from many tasks; the target bounds how many uploads run.

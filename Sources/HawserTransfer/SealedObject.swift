@@ -28,12 +28,12 @@ public struct SealedObject: Sendable {
 public struct SnapshotReceipt: Hashable, Sendable {
     /// By his clock. Of a snapshot that takes another's place: when that one came.
     public let time: Timestamp
-    /// Whether it takes another's place, or said so.
-    public let isReplacement: Bool
+    /// When he wrote it down: later than `time` for one that takes another's place.
+    public let noted: Timestamp
 
-    public init(time: Timestamp, isReplacement: Bool = false) {
+    public init(time: Timestamp, noted: Timestamp? = nil) {
         self.time = time
-        self.isReplacement = isReplacement
+        self.noted = noted ?? time
     }
 }
 

@@ -26,7 +26,7 @@ struct ReceiptTests {
             _ = try await tenant.database.commit(session, [], before: alone, replacing: key())
             #expect(
                 try await tenant.receipts() == [
-                    old: Receipt(first), tagged: Receipt(first, isReplacement: true), alone: Receipt(later),
+                    old: Receipt(first), tagged: Receipt(first, noted: later), alone: Receipt(later),
                 ]
             )
             #expect(try await part.receipts().isEmpty)
@@ -45,7 +45,7 @@ struct ReceiptTests {
             let now = provider.clock.wall
             _ = try await tenant.database.commit(session, [], before: fresh)
             let listed = [
-                (told, now), (untold, start + .seconds(7)), (ahead, now + Self.day),
+                (told, now), (untold, now), (untold, start + .seconds(7)), (ahead, now + Self.day),
             ].map { ListedObject(ObjectRecord(key: $0.path, length: 1), stored: $1) }
             let expected = [
                 told: Receipt(start), untold: Receipt(start + .seconds(7)), ahead: Receipt(now), fresh: Receipt(now),
@@ -84,10 +84,10 @@ struct ReceiptTests {
 
 private struct Receipt: Equatable {
     var time: Double
-    var isReplacement: Bool
+    var noted: Double
 
-    init(_ time: Moment, isReplacement: Bool = false) {
-        (self.time, self.isReplacement) = (time.seconds, isReplacement)
+    init(_ time: Moment, noted: Moment? = nil) {
+        (self.time, self.noted) = (time.seconds, (noted ?? time).seconds)
     }
 }
 
@@ -103,7 +103,7 @@ extension TestTenant {
             let key = ObjectKey.named(.snapshot, try #require(ObjectName(hex: found.snapshot)))
             receipts[key] = Receipt(
                 Moment(milliseconds: Int64((found.receivedAt * 1000).rounded())),
-                isReplacement: found.isReplacement
+                noted: Moment(milliseconds: Int64((found.notedAt * 1000).rounded()))
             )
         }
     }

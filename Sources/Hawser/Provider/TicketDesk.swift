@@ -89,12 +89,3 @@ extension S3Ticket {
         self.init(url: url, headers: (ticket.headers ?? [:]).map { (name: $0.key, value: $0.value) })
     }
 }
-
-extension Timestamp {
-    /// `nil` for what is no time of a storage.
-    fileprivate init?(saidSeconds seconds: Double) {
-        // Year 9999.
-        guard (0..<253_402_300_800).contains(seconds) else { return nil }
-        self.init(seconds: Int64(seconds))
-    }
-}

@@ -137,14 +137,18 @@ extension ProviderConnection {
     }
 
     /// When the provider took note of each snapshot, by its id.
+    ///
+    /// - Throws: `unavailable` when a receipt can't be understood; what a request throws.
     public func receipts(repository: ControlID) async throws -> [ObjectName: SnapshotReceipt] {
         var receipts: [ObjectName: SnapshotReceipt] = [:]
         var path: String? = ControlAPI.receipts(repository)
         while let page = path {
             let answer = try await call(.get(page), as: ReceiptsAnswer.self)
             for receipt in answer.receipts {
-                guard let id = ObjectName(hex: receipt.snapshot), let time = receipt.time else { continue }
-                receipts[id] = SnapshotReceipt(time: time, isReplacement: receipt.isReplacement)
+                guard let id = ObjectName(hex: receipt.snapshot), let time = Timestamp(saidSeconds: receipt.receivedAt),
+                    let noted = Timestamp(saidSeconds: receipt.notedAt)
+                else { throw HawserError(.unavailable, "The provider's server gave a receipt that is none.") }
+                receipts[id] = SnapshotReceipt(time: time, noted: noted)
             }
             path = answer.next.map { "\(ControlAPI.receipts(repository))?after=\($0)" }
         }

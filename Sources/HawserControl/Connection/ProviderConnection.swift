@@ -119,7 +119,7 @@ public actor ProviderConnection {
 
     public nonisolated var status: ConnectionStatus { broadcast.value }
 
-    /// By the provider's clock, as this machine's was compared with it last.
+    /// By the provider's clock, as this machine's was compared with it last; this machine's before it ever was.
     public nonisolated var serverTime: Timestamp {
         let (seconds, attoseconds) = (Duration.seconds(wallClock()) + status.clockAhead).components
         return Timestamp(seconds: seconds, nanoseconds: UInt32(clamping: attoseconds / 1_000_000_000))

@@ -80,7 +80,7 @@ public struct CommitRequest: Codable, Sendable {
 
 public struct CommitAnswer: Codable, Sendable {
     public var quota: QuotaState
-    /// Seconds since 1970 by the provider's clock.
+    /// When this request was noted, by the provider's clock: seconds since 1970.
     public var receivedAt: Double
 
     public init(quota: QuotaState, receivedAt: Double) {
@@ -96,19 +96,13 @@ public struct ReceiptsAnswer: Codable, Sendable {
         public var snapshot: String
         /// Seconds since 1970 by the provider's clock; of one that takes another's place, when that one came.
         public var receivedAt: Double
-        public var isReplacement: Bool
+        /// When this was written down, by the same clock.
+        public var notedAt: Double
 
-        public init(snapshot: String, receivedAt: Double, isReplacement: Bool) {
+        public init(snapshot: String, receivedAt: Double, notedAt: Double) {
             self.snapshot = snapshot
             self.receivedAt = receivedAt
-            self.isReplacement = isReplacement
-        }
-
-        /// `nil` when it says none.
-        var time: Timestamp? {
-            guard let milliseconds = UInt64(exactly: (receivedAt * 1000).rounded()) else { return nil }
-            let rest = UInt32(milliseconds % 1000)
-            return Timestamp(seconds: Int64(milliseconds / 1000), nanoseconds: rest * 1_000_000)
+            self.notedAt = notedAt
         }
     }
 

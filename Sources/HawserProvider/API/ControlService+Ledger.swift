@@ -24,17 +24,25 @@ extension ControlService {
         -> CommitAnswer
     {
         try Self.checkCount(request.objects.count)
-        let key = request.snapshot.map { ObjectKey($0) }
-        let replaced = request.replaces.map { ObjectKey($0) }
-        guard key.map({ $0?.kind == .snapshot || $0?.kind == .checkpoint }) ?? true,
-            replaced.map({ $0?.kind == .snapshot }) ?? true
-        else { throw HawserError(.invalidArgument, "This is no key of a snapshot or checkpoint.") }
-        if key??.kind == .snapshot { try limitSnapshots(of: session.tenant) }
+        let key = try Self.key(request.snapshot, of: [.snapshot, .checkpoint])
+        let replaced = try Self.key(request.replaces, of: [.snapshot])
+        if replaced != nil, key?.kind != .snapshot {
+            throw HawserError(.invalidArgument, "Only a snapshot takes the place of one.")
+        }
+        if key?.kind == .snapshot {
+            let folder = try await database.folder(
+                tenant: session.tenant,
+                subtenant: session.subtenant,
+                repository: repository
+            )
+            try limitSnapshots(of: folder.id)
+            if let replaced { try await storageWork.noteArrival(of: replaced, in: folder.id) }
+        }
         let (quota, time) = try await database.commit(
             LedgerTarget(session, repository: repository),
             request.objects,
-            before: key ?? nil,
-            replacing: replaced ?? nil
+            before: key,
+            replacing: replaced
         )
         return CommitAnswer(quota: quota, receivedAt: time.seconds)
     }
@@ -85,6 +93,14 @@ extension ControlService {
             receipts: page,
             next: page.count < ControlAPI.mostKeys ? nil : page.last?.snapshot
         )
+    }
+
+    private static func key(_ text: String?, of kinds: Set<ObjectKind>) throws -> ObjectKey? {
+        guard let text else { return nil }
+        guard let key = ObjectKey(text), kinds.contains(key.kind) else {
+            throw HawserError(.invalidArgument, "This is no key of a snapshot or checkpoint.")
+        }
+        return key
     }
 
     private static func checkCount(_ count: Int) throws {

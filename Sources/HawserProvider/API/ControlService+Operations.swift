@@ -55,10 +55,9 @@ extension ControlService {
             try ControlAnswer(try await signIn(try RequestReader.decode(GatewaySignInRequest.self, body)))
         case (.listSessions, _, nil), (.pollSession, _, nil), (.closeSession, _, nil), (.followEvents, _, _),
             (.grant, _, _), (.lease, _, _), (.commit, _, _), (.delete, _, _), (.listDeletions, _, _),
-            (.listReceipts, _, _),
-            (.tickets, _, _), (.listObjects, _, _), (.followMovers, _, _), (.issueCertificate, _, _),
-            (.reportLoad, _, _),
-            (.moverCredentials, _, _), (.moverLease, _, _), (.moverUsage, _, _):
+            (.listReceipts, _, _), (.tickets, _, _), (.listObjects, _, _), (.followMovers, _, _),
+            (.issueCertificate, _, _), (.reportLoad, _, _), (.moverCredentials, _, _), (.moverLease, _, _),
+            (.moverUsage, _, _):
             throw HawserError(.internalError, "The request reached an operation without what it needs.")
         }
     }

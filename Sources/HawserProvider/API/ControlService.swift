@@ -55,7 +55,7 @@ struct ControlService: Sendable {
         perTenant = RateLimiter(limits.requestsPerTenant)
         signIns = RateLimiter(limits.signInsPerDevice)
         deletions = RateLimiter(limits.deletionsPerTenant)
-        snapshots = RateLimiter(limits.snapshotsPerTenant)
+        snapshots = RateLimiter(limits.snapshotsPerFolder)
     }
 
     /// What counts as one more request: about as long as a hundred keys, which cost the database as much as one by itself.
@@ -171,7 +171,7 @@ struct ControlService: Sendable {
 
     func limitDeletions(of tenant: ControlID) throws { try limited(deletions.take(tenant)) }
 
-    func limitSnapshots(of tenant: ControlID) throws { try limited(snapshots.take(tenant)) }
+    func limitSnapshots(of folder: ControlID) throws { try limited(snapshots.take(folder)) }
 
     private func limited(_ wait: Duration?) throws {
         guard let wait else { return }

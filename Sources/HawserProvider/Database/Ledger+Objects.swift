@@ -7,7 +7,9 @@ import HawserStorage
 extension ConfigurationDatabase {
     /// Objects that are in the storage now. The client is believed: it costs the tenant.
     ///
-    /// - Parameter kind: `snapshot` or `checkpoint`, when one is about to be written: then the session must be alive.
+    /// - Parameters:
+    ///   - snapshot: a snapshot or a checkpoint that is about to be written: then the session must be alive.
+    ///   - replaced: the snapshot whose place it takes.
     /// - Returns: the quota, and when this was noted.
     /// - Throws: `invalidArgument` for a key that is none of the format; `accessDenied` in a session that stores nothing;
     ///   `sessionOver` for a snapshot.

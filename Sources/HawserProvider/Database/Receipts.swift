@@ -14,16 +14,47 @@ extension ConfigurationDatabase {
                 ReceiptsAnswer.Receipt(
                     snapshot: $0["snapshot"],
                     receivedAt: Moment(milliseconds: $0["received"]).seconds,
-                    isReplacement: $0["isReplacement"]
+                    notedAt: Moment(milliseconds: $0["noted"]).seconds
                 )
             }
         }
     }
+
+    func hasReceipt(of snapshot: ObjectName, in folder: ControlID) async throws -> Bool {
+        try await read { try $0.row(Transaction.receiptOf, [folder.text, snapshot.hex]) != nil }
+    }
+
+    /// Drops those of snapshots that a listing has not found.
+    ///
+    /// - Parameters:
+    ///   - round: the listing's.
+    ///   - begun: when it began.
+    func dropReceipts(of folder: ControlID, round: Int, begun: Moment) async throws {
+        // A page at a time: everybody's leases wait behind a write.
+        var dropped = Self.receiptsDropped
+        while dropped == Self.receiptsDropped {
+            dropped = try await write { transaction in
+                try transaction.db.run(
+                    """
+                    DELETE FROM receipt WHERE folder = ?1 AND snapshot IN (
+                        SELECT snapshot FROM receipt WHERE folder = ?1 AND round < ?2 AND noted < ?3 LIMIT ?4
+                    )
+                    """,
+                    [folder.text, round, (begun - Self.receiptGrace).milliseconds, Self.receiptsDropped]
+                )
+                return transaction.db.changesCount
+            }
+        }
+    }
+
+    private static let receiptsDropped = 2000
+
+    /// Between the receipt and its snapshot: a listing in that time finds none, and the receipt stays.
+    private static let receiptGrace = Duration.seconds(86_400)
 }
 
 extension Transaction {
-    /// A session commits a snapshot soon after, or never: then a listing does not find it for so long.
-    private static let receiptGrace = Duration.seconds(86_400)
+    fileprivate static let receiptOf = "SELECT received FROM receipt WHERE folder = ? AND snapshot = ?"
 
     /// The first word counts: said again, it stays as it is.
     ///
@@ -37,16 +68,16 @@ extension Transaction {
         stored: Moment? = nil
     ) throws {
         let earlier = try replaced.flatMap {
-            try db.row("SELECT received FROM receipt WHERE folder = ? AND snapshot = ?", [folder.text, $0.hex])
+            try db.row(Self.receiptOf, [folder.text, $0.hex])
         }
+        let time = min(stored ?? wall, wall).milliseconds
         try db.run(
+            // Of an object's versions, all of which a listing has, the first counts; who was told was told before.
             """
-            INSERT OR IGNORE INTO receipt (folder, snapshot, received, noted, isReplacement) VALUES (?1, ?2, ?3, ?4, ?5)
+            INSERT INTO receipt (folder, snapshot, received, noted) VALUES (?1, ?2, ?3, ?4)
+            ON CONFLICT DO UPDATE SET received = min(received, ?3), noted = min(noted, ?4) WHERE ?5
             """,
-            [
-                folder.text, snapshot.hex, earlier?["received"] ?? min(stored ?? wall, wall).milliseconds,
-                wall.milliseconds, earlier != nil,
-            ]
+            [folder.text, snapshot.hex, earlier?["received"] ?? time, time, stored != nil]
         )
     }
 
@@ -57,14 +88,6 @@ extension Transaction {
         try db.run(
             "UPDATE receipt SET round = (SELECT round FROM folder WHERE id = ?1) WHERE folder = ?1 AND snapshot = ?2",
             [folder.text, snapshot.hex]
-        )
-    }
-
-    /// Those of snapshots that the listing has not found.
-    func dropReceipts(of folder: ControlID, round: Int) throws {
-        try db.run(
-            "DELETE FROM receipt WHERE folder = ? AND round <> ? AND noted < ?",
-            [folder.text, round, (wall - Self.receiptGrace).milliseconds]
         )
     }
 }

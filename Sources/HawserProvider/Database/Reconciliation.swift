@@ -29,7 +29,7 @@ public struct ReconciliationReport: Codable, Sendable, Hashable {
 /// What a listing of the storage has found.
 public struct ListedObject: Sendable {
     public var object: ObjectRecord
-    /// When the storage had it; also `nil` for what is no object, as the mark of a deleted one.
+    /// `nil` when the storage does not say, and for what is no object, as the mark of a deleted one.
     public var stored: Moment?
 
     public init(_ object: ObjectRecord, stored: Moment? = nil) {
@@ -86,7 +86,8 @@ extension ConfigurationDatabase {
             throw HawserError(.conflict, "The folder is being listed already.", place: folder.text)
         }
         defer { listings.withLock { _ = $0.remove(folder) } }
-        let start = try await beginListing(folder)
+        let begun = clock.wall
+        let (start, round) = try await beginListing(folder)
         var report = ReconciliationReport(
             folder: folder,
             objects: 0,
@@ -115,7 +116,9 @@ extension ConfigurationDatabase {
                 }
             }
             try await noteListed(page, folder)
-            return try await endListing(folder, start, report, needsQuiet: needsQuiet)
+            let result = try await endListing(folder, start, report, needsQuiet: needsQuiet)
+            try await dropReceipts(of: folder, round: round, begun: begun)
+            return result
         } catch {
             // What was marked means nothing then. If even this fails: while it seems to go on, all counts in full.
             try? await write { transaction in
@@ -126,9 +129,9 @@ extension ConfigurationDatabase {
         }
     }
 
-    private func beginListing(_ folder: ControlID) async throws -> Moment {
+    private func beginListing(_ folder: ControlID) async throws -> (start: Moment, round: Int) {
         try await write { transaction in
-            _ = try transaction.db.one("folder", id: folder, what: "folder")
+            let row = try transaction.db.one("folder", id: folder, what: "folder").row
             try transaction.db.run(
                 "UPDATE folder SET round = round + 1, isListing = 1, added = 0, addedUnproven = 0 WHERE id = ?",
                 [folder.text]
@@ -139,7 +142,7 @@ extension ConfigurationDatabase {
                 "UPDATE deletion SET measured = NULL WHERE folder = ? AND state = 'waiting' AND measured IS NOT NULL",
                 [folder.text]
             )
-            return transaction.now
+            return (transaction.now, row["round"] + 1)
         }
     }
 
@@ -206,7 +209,6 @@ extension ConfigurationDatabase {
                     "isListing": false, "added": 0, "addedUnproven": 0, "objects": report.objects,
                 ]
             )
-            try transaction.dropReceipts(of: folder, round: row["round"])
             // They are none of these objects: what is asked for next is compared with what is left.
             try db.run("UPDATE deletion SET count = 0 WHERE folder = ? AND state = 'done'", [folder.text])
             try transaction.openAfterRecovery(folder, start, epoch, ticketLife)

@@ -232,7 +232,7 @@ enum Schema {
         -- round: of the folder's listings, in which it was seen.
         CREATE TABLE receipt (
             folder TEXT NOT NULL REFERENCES folder, snapshot TEXT NOT NULL, received INTEGER NOT NULL,
-            noted INTEGER NOT NULL, isReplacement INTEGER NOT NULL, round INTEGER NOT NULL DEFAULT 0,
+            noted INTEGER NOT NULL, round INTEGER NOT NULL DEFAULT 0,
             PRIMARY KEY (folder, snapshot)
         ) WITHOUT ROWID, STRICT;
         """

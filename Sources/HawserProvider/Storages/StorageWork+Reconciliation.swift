@@ -104,6 +104,15 @@ extension StorageWork {
         }
     }
 
+    /// Asks the storage when a snapshot came that is about to be replaced and that nobody told of, as after a restore of the
+    /// database: what takes its place gets its time.
+    func noteArrival(of snapshot: ObjectKey, in folder: ControlID) async throws {
+        guard let id = snapshot.name, try await !database.hasReceipt(of: id, in: folder) else { return }
+        let info = try await withStore(place(folder)) { try await $0.head(snapshot) }
+        guard let stored = info?.stored else { return }
+        try await database.write { try $0.noteReceipt(of: id, in: folder, stored: Moment(stored)) }
+    }
+
     /// Compares folders with the ledger: each once a day, at a time of its own, and after a restore of the database as
     /// soon as that opens it.
     func reconcileDaily() async {

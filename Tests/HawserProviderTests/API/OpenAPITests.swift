@@ -356,7 +356,7 @@ import Yams
             ],
             "TicketAnswer": [TicketAnswer(puts: [], gets: [], quota: quota)],
             "ListingAnswer": [ListingAnswer(objects: [])],
-            "SnapshotReceipt": [ReceiptsAnswer.Receipt(snapshot: snapshot, receivedAt: 1, isReplacement: true)],
+            "SnapshotReceipt": [ReceiptsAnswer.Receipt(snapshot: snapshot, receivedAt: 1, notedAt: 2)],
             "ReceiptsAnswer": [
                 ReceiptsAnswer(receipts: [], next: snapshot), ReceiptsAnswer(receipts: [], next: nil),
             ],
