@@ -23,11 +23,11 @@ public enum PackLayout {
     /// Metadata packs are fetched whole, so they are small.
     public static let metadataSize = 4 << 20
 
-    /// How long data packs become in a repository that holds `storedBytes`: `smallest` below 128 GiB, twice that below 512
-    /// GiB, four times above; so a repository never has very many objects. At most an eighth of the memory that the job may
-    /// use, and from a sixteenth on in any repository: who gives much memory also wants few requests for a large first backup.
-    public static func dataSize(smallest: Int, storedBytes: UInt64, memory: Int) -> Int {
-        let usual = storedBytes < 128 << 30 ? smallest : storedBytes < 512 << 30 ? 2 * smallest : 4 * smallest
+    /// How long data packs become in a repository that holds `storedBytes`: `base` below 128 GiB, twice that below 512 GiB, four
+    /// times above; so a repository never has very many objects. At most an eighth of the memory that the job may use, and from
+    /// a sixteenth on in any repository: who gives much memory also wants few requests for a large first backup. All in bytes.
+    public static func dataSize(base: Int, storedBytes: UInt64, memory: Int) -> Int {
+        let usual = storedBytes < 128 << 30 ? base : storedBytes < 512 << 30 ? 2 * base : 4 * base
         let size = min(max(usual, memory / 16), memory / 8, greatestSize)
         return max(metadataSize, size / grain * grain)
     }

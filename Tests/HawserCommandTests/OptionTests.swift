@@ -85,7 +85,8 @@ struct OptionTests {
         #expect(SnapshotReference(argument: "latest")?.path == nil)
         let reference = SnapshotReference(argument: "7a1b:/home/ada:x/")
         #expect(reference?.name == "7a1b" && reference?.path == EntryPath("home/ada:x".utf8))
-        #expect(SnapshotReference(argument: "latest:/")?.path == nil)
+        #expect(SnapshotReference(argument: "latest:/")?.path == .root)
+        #expect(SnapshotReference(argument: "latest:/")?.part == nil)
         #expect(SnapshotReference(argument: "latest:a/../b") == nil)
     }
 

@@ -219,7 +219,7 @@ struct PackTests {
 
     @Test func sizesGrowWithTheRepository() {
         func size(_ storedBytes: UInt64, _ memory: Int) -> Int {
-            PackLayout.dataSize(smallest: 16 << 20, storedBytes: storedBytes, memory: memory)
+            PackLayout.dataSize(base: 16 << 20, storedBytes: storedBytes, memory: memory)
         }
         #expect(size(0, 128 << 20) == 16 << 20)
         #expect(size(0, 96 << 20) == 12 << 20)
@@ -228,7 +228,7 @@ struct PackTests {
         #expect(size(512 << 30, 512 << 20) == 64 << 20)
         #expect(size(0, 8 << 30) == 64 << 20)
         #expect(size(.max, 0) == 4 << 20)
-        #expect(PackLayout.dataSize(smallest: 8 << 20, storedBytes: 0, memory: 128 << 20) == 8 << 20)
-        #expect(PackLayout.dataSize(smallest: 8 << 20, storedBytes: .max, memory: 512 << 20) == 32 << 20)
+        #expect(PackLayout.dataSize(base: 8 << 20, storedBytes: 0, memory: 128 << 20) == 8 << 20)
+        #expect(PackLayout.dataSize(base: 8 << 20, storedBytes: .max, memory: 512 << 20) == 32 << 20)
     }
 }

@@ -30,15 +30,20 @@ struct KillTests {
         for round in 1...max(1, TestScale.kills) {
             try bench.write(files: 12, of: 150_000, named: "round-\(round)")
             try? FileManager.default.removeItem(atPath: bench.source + "/round-\(round - 2)")
-            try await lives.backUpTwice(round, &generator)
+            // Now and then in peace: both take longer the more there is.
+            let spares = round % 4 == 0
+            try await lives.backUpTwice(round, spares, &generator)
             try await lives.forgetOldest()
-            try await lives.prune(&generator)
+            try await lives.prune(spares, &generator)
             let check = try await bench.hawser("check", "--read-data")
             #expect(check.status == 0, "round \(round)\n\(check)")
         }
         try await lives.expectWhole()
-        try await bench.start(Lives.prune).result().expect(0)
-        try await bench.start(Lives.prune).result().expect(0)
+        if TestScale.kills >= 20 {
+            #expect(lives.killed["backup", default: 0] > 0 && lives.killed["prune", default: 0] > 0)
+        }
+        try await bench.start(Lives.pruning).result().expect(0)
+        try await bench.start(Lives.pruning).result().expect(0)
         try await bench.hawser("check", "--read-data").expect(0)
         try await lives.expectWhole()
     }
@@ -46,9 +51,11 @@ struct KillTests {
 
 /// A repository, and what its snapshots hold.
 private struct Lives {
-    static let prune = ["prune", "--no-grace", "--max-unused", "0"]
+    static let pruning = ["prune", "--no-grace", "--max-unused", "0"]
 
     private let bench: Workbench
+    /// How many commands of a kind were killed.
+    private(set) var killed: [String: Int] = [:]
     /// Of a whole command.
     private var durations: [String: Duration] = [:]
     /// By tag.
@@ -60,7 +67,7 @@ private struct Lives {
         try await note("round-0")
         durations["backup"] = try await ContinuousClock().measure { try await bench.backup("--tag", "round-0") }
         durations["prune"] = try await ContinuousClock().measure {
-            try await bench.start(Self.prune).result().expect(0)
+            try await bench.start(Self.pruning).result().expect(0)
         }
     }
 
@@ -70,18 +77,31 @@ private struct Lives {
         manifests[tag] = manifest
     }
 
-    private func kill(_ commands: [RunningCommand], _ kind: String, _ generator: inout SeededGenerator) async throws {
+    /// - Parameter spares: nothing is killed, and it is measured how long they take.
+    private mutating func kill(
+        _ commands: [RunningCommand],
+        _ kind: String,
+        _ spares: Bool,
+        _ generator: inout SeededGenerator
+    ) async throws {
+        if spares {
+            durations[kind] = try await ContinuousClock().measure {
+                for command in commands { try await command.result().expect(0) }
+            }
+            return
+        }
         let delay = (durations[kind] ?? .zero) * Double.random(in: 0..<1.3, using: &generator)
         try await Task.sleep(for: delay)
         for command in commands { command.send(SIGKILL) }
         for command in commands {
             let result = try await command.result()
+            if result.end == .signal(SIGKILL) { killed[kind, default: 0] += 1 }
             #expect(result.end == .signal(SIGKILL) || result.status == 0, "after \(delay): \(result)")
         }
     }
 
     /// From two machines at one time, each with its own cache.
-    mutating func backUpTwice(_ round: Int, _ generator: inout SeededGenerator) async throws {
+    mutating func backUpTwice(_ round: Int, _ spares: Bool, _ generator: inout SeededGenerator) async throws {
         try await note("round-\(round)")
         let commands = try ["one", "two"].map { host in
             try bench.start(
@@ -89,7 +109,7 @@ private struct Lives {
                 changing: ["HAWSER_CACHE_DIR": bench.directory.path + "/cache-" + host]
             )
         }
-        try await kill(commands, "backup", &generator)
+        try await kill(commands, "backup", spares, &generator)
     }
 
     /// While there are more than four, so that packs are emptied.
@@ -99,8 +119,8 @@ private struct Lives {
         try await bench.hawser("forget", id).expect(0)
     }
 
-    func prune(_ generator: inout SeededGenerator) async throws {
-        try await kill([try bench.start(Self.prune)], "prune", &generator)
+    mutating func prune(_ spares: Bool, _ generator: inout SeededGenerator) async throws {
+        try await kill([try bench.start(Self.pruning)], "prune", spares, &generator)
     }
 
     func expectWhole() async throws {

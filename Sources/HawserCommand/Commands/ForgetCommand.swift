@@ -31,7 +31,7 @@ struct ForgetCommand: AsyncParsableCommand {
         help: ArgumentHelp(
             "Go by the times that the snapshots say.",
             discussion:
-                "Otherwise it counts when the provider took note of a snapshot, and none is later than the storage had it."
+                "Otherwise: at a provider, when he took note of a snapshot; elsewhere its own time, but not later than the storage had it."
         )
     )
     var trustOwnTimes = false
@@ -96,13 +96,16 @@ struct ForgetCommand: AsyncParsableCommand {
 
     private func decide(_ repository: Repository) async throws -> [ObjectName] {
         let policy = try policy.policy()
-        let candidates = try await repository.retentionCandidates(filter.filter(), trustsOwnTimes: trustOwnTimes) {
-            key,
-            error in
+        func warn(_ key: ObjectKey, _ error: HawserError) {
             Console.shared.warning(
                 "can't be read and stays: \(key.path): \(Failure.text(error, besides: key.path)) «hawser forget \(key.name?.hex.prefix(8) ?? "ID")» removes it."
             )
         }
+        let candidates = try await repository.retentionCandidates(
+            filter.filter(),
+            trustsOwnTimes: trustOwnTimes,
+            unreadable: warn
+        )
         let byID = Dictionary(candidates.map { ($0.stored.id, $0) }) { first, _ in first }
         let now = repository.storageTime ?? .now
         let decided = groupBy.groups(candidates.map(\.stored)).map { group in

@@ -63,12 +63,12 @@ struct LsCommand: AsyncParsableCommand {
     }
 
     private func asked() throws -> Set<EntryPath> {
-        Set(try paths.map { try EntryPath(argument: $0) } + (snapshot.path.map { [$0] } ?? []))
+        Set(try paths.map { try EntryPath(argument: $0) } + (snapshot.part.map { [$0] } ?? []))
     }
 
     private func scope() throws -> PathScope {
         var ranges: [PathRange] = []
-        if let path = snapshot.path { ranges += [.only(path), .below(path)] }
+        if let path = snapshot.part { ranges += [.only(path), .below(path)] }
         for text in paths {
             let path = try EntryPath(argument: text)
             ranges += [.only(path), recursive ? .below(path) : .children(of: path)]

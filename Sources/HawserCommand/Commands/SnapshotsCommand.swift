@@ -20,6 +20,10 @@ struct SnapshotsCommand: AsyncParsableCommand {
     @OptionGroup(title: "Snapshots") var filter: SnapshotFilterOptions
     @OptionGroup(title: "Repository") var options: RepositoryOptions
 
+    func validate() throws {
+        if latest == 0 { throw ValidationError("--latest takes 1 or more.") }
+    }
+
     func run() async throws {
         options.output.apply()
         try await options.withRepository(.restore) { try await run($0) }
@@ -40,7 +44,9 @@ struct SnapshotsCommand: AsyncParsableCommand {
             }
         }
         if let latest {
-            let newest = (groupBy ?? .hostAndPaths).groups(found).flatMap { $0.snapshots.suffix(Int(clamping: latest)) }
+            let newest = (groupBy ?? .hostAndPaths).groups(found).flatMap { group in
+                group.snapshots.sorted { $0.snapshot.time < $1.snapshot.time }.suffix(Int(clamping: latest))
+            }
             let ids = Set(newest.map(\.id))
             found.removeAll { !ids.contains($0.id) }
         }

@@ -39,11 +39,17 @@ enum ForgetReport {
         }
     }
 
+    /// Seconds by which clocks may differ without a word.
+    private static let closeness: UInt64 = 3600
+
     /// By which it is judged; with what it says itself, where that is another one.
     private static func time(_ candidate: RetentionCandidate) -> String {
         let own = candidate.stored.snapshot.time
         let distance = candidate.time.seconds.subtractingReportingOverflow(own.seconds)
-        let isClose = !distance.overflow && distance.partialValue.magnitude < 3600
+        // A snapshot says when its backup began, and the receipt comes at the end.
+        let length = candidate.stored.snapshot.summary.ended.seconds.subtractingReportingOverflow(own.seconds)
+            .partialValue
+        let isClose = !distance.overflow && distance.partialValue.magnitude < max(length, 0).magnitude &+ Self.closeness
         return TimeText.local(candidate.time) + (isClose ? "" : " (it says \(TimeText.local(own)))")
     }
 

@@ -57,8 +57,10 @@ extension [UInt8] {
 /// `SNAPSHOT` or `SNAPSHOT:PATH`.
 struct SnapshotReference: ExpressibleByArgument, Hashable {
     var name: String
-    /// `nil`: the whole snapshot.
+    /// Behind a colon; `nil` when there is none.
     var path: EntryPath?
+    /// `nil`: the whole snapshot.
+    var part: EntryPath? { path.flatMap { $0.isRoot ? nil : $0 } }
 
     init?(argument: String) {
         // Ids and `latest` hold no colon; paths can.
@@ -69,6 +71,6 @@ struct SnapshotReference: ExpressibleByArgument, Hashable {
         name = String(argument[..<colon])
         let bytes = String(argument[argument.index(after: colon)...]).rawBytes.trimmingSlashes
         guard let path = bytes == [UInt8(ascii: "/")] ? .root : EntryPath(bytes) else { return nil }
-        self.path = path.isRoot ? nil : path
+        self.path = path
     }
 }

@@ -141,11 +141,11 @@ struct Descriptor: ~Copyable, Sendable {
         #endif
     }
 
-    /// Lets `write` go past the page cache, or through it again; then it takes whole blocks of 4,096 bytes at such addresses and
-    /// offsets.
+    /// Lets `write` go past the page cache, or through it again; past it, `write` takes whole blocks of 4,096 bytes at such
+    /// addresses and offsets only.
     ///
     /// - Returns: `false` where that can't be had.
-    func writesDirectly(_ directly: Bool) -> Bool {
+    func setDirect(_ directly: Bool) -> Bool {
         hawser_write_directly(number, directly ? 1 : 0) == 0
     }
 

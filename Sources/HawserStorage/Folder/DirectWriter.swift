@@ -20,8 +20,8 @@ struct DirectWriter: ~Copyable {
     ///
     /// - Returns: how many bytes; the others, and all that the drive does not take like this, are for an ordinary write.
     func write(_ bytes: [UInt8], to file: borrowing Descriptor, _ abandonment: Abandonment) throws -> Int {
-        guard file.writesDirectly(true) else { return 0 }
-        defer { _ = file.writesDirectly(false) }
+        guard file.setDirect(true) else { return 0 }
+        defer { _ = file.setDirect(false) }
         var written = 0
         while bytes.count - written >= Self.block {
             try abandonment.check()

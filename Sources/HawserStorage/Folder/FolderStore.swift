@@ -9,7 +9,8 @@ import Synchronization
 /// **Durability.** `put` writes a temporary file, syncs it, gives it its name with `link(2)`, which does not replace,
 /// and syncs the folder (and the parent of a folder that is new to this process). A process killed or a computer
 /// stopped at any point leaves nothing, a file in `tmp/`, or the whole object. It can't be switched off. Puts may run
-/// side by side; the journal of the file system then commits several at once.
+/// side by side, and the journal of the file system then commits several at once; where long objects go past the page cache
+/// they are written one after the other.
 ///
 /// **What is there already.** The bytes of an existing file are compared with those to be stored, so that what a failing
 /// drive left (a file that is too short, or zeros) never counts as stored: that throws `damaged`, or `conflict` for
