@@ -45,6 +45,10 @@ extension Repository {
             return try Self.checked(reader.footer(footer, tail: tail[...], sealer: objects))
         } catch var error as HawserError {
             error.place = pack.key.path
+            // A header with a wrong byte can look like a newer version's, or like one of another key.
+            if error.code == .unsupported || error.code == .accessDenied {
+                _ = try await target.fetchVerified(pack.key)
+            }
             throw error
         }
     }

@@ -90,6 +90,7 @@ struct KeyList: AsyncParsableCommand {
             }
         }
         for line in Columns.align(rows) { Console.shared.result(line) }
+        if keys.contains(where: { $0.problem != nil }) { throw ExitCode.failedQuietly }
     }
 }
 

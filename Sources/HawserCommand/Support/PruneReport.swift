@@ -79,6 +79,11 @@ struct PruneReport: Sendable {
         }
         console.result("needed:         \(summary.usedChunks) chunks, \(ByteSize.text(summary.usedBytes))")
         console.result("unused, stays:  \(ByteSize.text(summary.unusedBytesLeft))")
+        if summary.youngBytes > 0 {
+            console.result(
+                "unused, young:  \(ByteSize.text(summary.youngBytes)); what nothing has needed for seven days is marked"
+            )
+        }
     }
 
     private func json(_ summary: PruneSummary, dryRun: Bool) -> JSONObject {
@@ -95,6 +100,7 @@ struct PruneReport: Sendable {
         object["used_chunks"] = .integer(summary.usedChunks)
         object["used_bytes"] = .integer(summary.usedBytes)
         object["unused_bytes"] = .integer(summary.unusedBytesLeft)
+        object["young_bytes"] = .integer(summary.youngBytes)
         object["moved_bytes"] = .integer(summary.movedBytes)
         object["missing_chunks"] = .integer(summary.missingChunks)
         object["refs_written"] = .integer(summary.refsWritten)

@@ -125,14 +125,19 @@ struct RestoreFetcher: Sendable {
         do {
             output.yield(Fetched(span: span, sealed: try await repository.fetch(span.blobs, from: span.pack)))
         } catch let original as HawserError where original.code != .unavailable && original.code != .accessDenied {
-            guard let info = try await repository.target.head(span.pack.key) else {
+            guard let length = try await length(of: span.pack) else {
                 output.yield(try await fetchElsewhere(span, original))
+                return
+            }
+            if length == 0 {
+                for destinations in span.destinations { fail(destinations, original) }
+                output.yield(Fetched(span: span, sealed: span.blobs.map { _ in [] }))
                 return
             }
             // A pack that was cut short still has what lies before the cut. On the grid too: requests never show where
             // chunks lie, not even to a storage that fails them on purpose.
             var pack = span.pack
-            pack.length = min(pack.length, UInt32(clamping: info.length))
+            pack.length = min(pack.length, length)
             var sealed: [ArraySlice<UInt8>] = []
             for (index, blob) in span.blobs.enumerated() {
                 do {
@@ -144,6 +149,15 @@ struct RestoreFetcher: Sendable {
                 }
             }
             output.yield(Fetched(span: span, sealed: sealed))
+        }
+    }
+
+    /// How much of a pack is there; `nil` when it is gone, 0 when something else lies in its place.
+    private func length(of pack: PackReference) async throws -> UInt32? {
+        do {
+            return try await repository.target.head(pack.key).map { UInt32(clamping: $0.length) }
+        } catch let error as HawserError where error.code == .damaged {
+            return 0
         }
     }
 

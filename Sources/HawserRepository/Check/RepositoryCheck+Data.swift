@@ -35,6 +35,14 @@ extension RepositoryCheck {
         let total = chosen.reduce(0) { $0 + UInt64($1.length) }
         // Enough for the largest pack, whatever was asked for.
         let budget = ByteBudget(total: max(memory, chosen.reduce(0) { max($0, Int($1.length)) }))
+        func note(_ verdict: PackVerdict) {
+            if verdict.error != nil, Self.isElsewhere(verdict, fresh.index, marked) {
+                let error = HawserError(.damaged, "A damaged pack waits for its deletion. Nothing needs it.")
+                log.add(verdict.pack.key.path, error, .warning, remedy: .prune)
+            } else {
+                Self.note(verdict, &damage, &log)
+            }
+        }
         var unclear: [PackVerdict] = []
         var gone: [PackVerdict] = []
         let places = chosen.compactMap { pack in numbers[pack.key].map { (pack: pack, number: $0) } }
@@ -55,15 +63,10 @@ extension RepositoryCheck {
             )
             if verdict.isGone {
                 gone.append(verdict)
-            } else if marked.contains(verdict.pack.name), verdict.error != nil,
-                Self.isElsewhere(verdict, fresh.index, marked)
-            {
-                let error = HawserError(.damaged, "A damaged pack waits for its deletion. Nothing needs it.")
-                log.add(verdict.pack.key.path, error, .warning, remedy: .prune)
             } else if verdict.needsRecords {
                 unclear.append(verdict)
             } else {
-                Self.note(verdict, &damage, &log)
+                note(verdict)
             }
         }
         // What a prune has marked it deletes, when what is needed of it is somewhere else.
@@ -85,13 +88,13 @@ extension RepositoryCheck {
                     verdict.error = verdict.error ?? error
                 }
             }
-            Self.note(verdict, &damage, &log)
+            note(verdict)
         }
     }
 
-    /// Whether each chunk that can't be read in this pack is in another that stays.
+    /// Whether the pack is marked, and each chunk that can't be read in it is in another that stays.
     private static func isElsewhere(_ verdict: PackVerdict, _ index: ChunkIndex, _ marked: Set<ObjectName>) -> Bool {
-        guard !verdict.needsRecords else { return false }
+        guard marked.contains(verdict.pack.name), verdict.length > 0 else { return false }
         return verdict.badBlobs.allSatisfy { id in
             index.findAll(id).contains { !marked.contains(index.pack($0.packNumber).name) }
         }

@@ -43,6 +43,7 @@ extension Repository {
         if let names, let unknown = names.subtracting(all.map(\.name)).min() {
             throw HawserError(.notFound, "The index knows no such pack.", place: unknown.hex)
         }
+        if all.isEmpty { try await requireNoPacks() }
         var summary = PackRepairSummary()
         var damaged: [UInt32: HawserError] = [:]
         let budget = ByteBudget(total: chosen.reduce(memory / 4) { max($0, Int(all[$1].length)) })
@@ -62,6 +63,18 @@ extension Repository {
         let targets = try await fresh.save(Set(damaged.keys), memory: memory, &summary)
         try await Pruner(fresh, now: now).replace(targets)
         return summary
+    }
+
+    private func requireNoPacks() async throws {
+        for kind in [ObjectKind.dataPack, .metadataPack] {
+            for try await info in target.list(kind) {
+                throw HawserError(
+                    .damaged,
+                    "The index names none of the packs that are there. Run «hawser repair index» first.",
+                    place: info.key.path
+                )
+            }
+        }
     }
 
     /// Why the pack is not what its name says, if so. Gone is damaged too.

@@ -60,6 +60,8 @@ public struct PruneSummary: Sendable {
     public var usedBytes: UInt64 = 0
     /// Chunks that nothing needs, and second copies, in packs that stay.
     public var unusedBytesLeft: UInt64 = 0
+    /// Chunks that nothing needs, in packs too young to be marked, or of what was forgotten a short while ago.
+    public var youngBytes: UInt64 = 0
     /// Deleted by this run: they had been marked long enough.
     public var deleted = Packs()
     /// Marked by this run; a later one deletes them.

@@ -85,6 +85,8 @@ struct PrunePlan: Sendable {
     /// Used chunks that are moved, bytes.
     var movedBytes: UInt64 = 0
     var unusedBytesLeft: UInt64 = 0
+    /// What is not needed, and too young to be marked: bytes of chunks.
+    var youngBytes: UInt64 = 0
 
     init() {}
 
@@ -106,6 +108,11 @@ struct PrunePlan: Sendable {
         var (used, unused) = (UInt64(0), UInt64(0))
         for (place, pack) in facts.table.packs.enumerated() {
             let needed = facts.usedChunks[place] > 0
+            if canRewrite, !facts.condemned[place],
+                facts.unclear[place] || !needed && !facts.named[place] && !facts.old[place]
+            {
+                youngBytes += UInt64(facts.bytes[place] - facts.usedBytes[place])
+            }
             if facts.unclear[place] || !canRewrite && (needed || facts.named[place]) { continue }
             if facts.condemned[place] {
                 // It was marked while a session took it up: what is needed of it moves, however much that is.

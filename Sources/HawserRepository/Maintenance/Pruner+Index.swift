@@ -70,7 +70,14 @@ extension Pruner {
     private func headers(_ listed: [ObjectInfo], _ kind: ObjectKind) async throws -> [Header] {
         var headers: [Header] = []
         for info in listed {
-            guard let segment = try await segment(info.key, kind), let name = info.key.name else { continue }
+            let found: IndexSegment?
+            do {
+                found = try await segment(info.key, kind)
+            } catch let error as HawserError where error.code == .damaged {
+                // It counts no more, or the index would not have been whole: what has replaced it says when it goes.
+                continue
+            }
+            guard let segment = found, let name = info.key.name else { continue }
             headers.append(
                 Header(
                     name: name,

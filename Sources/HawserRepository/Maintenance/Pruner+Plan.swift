@@ -60,6 +60,7 @@ extension Pruner {
             canRewrite: isWhole
         )
         state.summary.unusedBytesLeft = plan.unusedBytesLeft
+        state.summary.youngBytes = plan.youngBytes
         return (facts, plan, used)
     }
 
@@ -117,6 +118,11 @@ extension Pruner {
                 state.summary.deleted.add(pack)
             } else {
                 state.summary.waiting.add(pack)
+            }
+        }
+        if options.grace.deletionDelay == .zero {
+            for place in plan.useless + plan.rewritten where !facts.condemned[place] {
+                state.summary.deleted.add(state.table.packs[place])
             }
         }
     }

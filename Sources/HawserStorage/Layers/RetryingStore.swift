@@ -94,6 +94,7 @@ public final class RetryingStore: ObjectStore {
         var state = RetryState(policy: policy)
         var known = answers.load(ordering: .relaxed)
         var firstFailure: Duration?
+        var isDamaged = false
         while true {
             do {
                 let result = try await attempt()
@@ -107,11 +108,15 @@ public final class RetryingStore: ObjectStore {
                 firstFailure = firstFailure ?? now
                 if cause.code == .notFound || cause.code == .conflict { answers.add(1, ordering: .relaxed) }
                 let answers = answers.load(ordering: .relaxed)
-                // A damaged object tells nothing of the storage, and waiting mends it seldom.
+                // A damaged object tells nothing of the storage, and waiting mends it seldom: it is tried once more.
                 let storage: StorageReach =
                     answers == 0 || cause.code == .damaged ? .unknown : answers == known ? .away : .present
                 known = answers
-                guard let pause = state.pause(after: error, elapsed: elapsed, random: random(), storage: storage) else {
+                let isLast = isDamaged && cause.code == .damaged
+                isDamaged = cause.code == .damaged
+                guard !isLast,
+                    let pause = state.pause(after: error, elapsed: elapsed, random: random(), storage: storage)
+                else {
                     // What can't be read so often is this object's own fault, and no reason to give up all others.
                     if cause.code == .damaged { cause.isRetryable = false }
                     throw cause

@@ -1,3 +1,4 @@
+import Foundation
 import HawserFormat
 import HawserStorage
 import HawserTesting
@@ -109,6 +110,32 @@ struct PrunerTests {
             let repository = try await fixture.open(cache: false)
             try await repository.expect(first, in: ids[0])
             try await repository.expect(second, in: ids[1])
+        }
+    }
+
+    @Test("A damaged segment whose place a repair has taken stops no prune")
+    func replacedSegment() async throws {
+        try await TestRepository.with { fixture in
+            let ids = try await [fixture.backUp(first), fixture.backUp(second, at: 1_800_000_100)]
+            try await fixture.flipBit(of: #require(fixture.keys(.dataIndex).first))
+            try await fixture.open(cache: false).repairIndex()
+            try await fixture.open().forget([ids[0]])
+            _ = try await prune(fixture) { $0.grace = .standard }
+            #expect(try await prune(fixture).deleted.count > 0)
+            try await fixture.open(cache: false).expect(second, in: ids[1])
+            #expect(try await fixture.check(.all).findings.isEmpty)
+        }
+    }
+
+    @Test("What is of no use and too young is told of")
+    func young() async throws {
+        try await TestRepository.with { fixture in
+            let id = try await fixture.backUp(first)
+            try await fixture.backUp(second, at: 1_800_000_100)
+            try await fixture.open().forget([id])
+            let now = Timestamp(seconds: Int64(Date.now.timeIntervalSince1970))
+            let summary = try await Pruner(fixture.open(), options: PruneOptions(), now: { now }).run()
+            #expect(summary.marked.count == 0 && summary.youngBytes > 2_900_000)
         }
     }
 
