@@ -31,9 +31,13 @@ struct RepairSnapshotsCommand: AsyncParsableCommand {
 
     private func run(_ repository: Repository) async throws {
         var snapshots: [StoredSnapshot] = []
+        var unreadable = 0
         if names.isEmpty {
             snapshots = try await repository.snapshots(filter.filter()) { key, error in
-                Console.shared.warning("can't be read: \(key.path): \(Failure.text(error)) «hawser forget» removes it.")
+                unreadable += 1
+                Console.shared.warning(
+                    "can't be read: \(key.path): \(Failure.text(error, besides: key.path)) «hawser forget \(key.name?.hex.prefix(8) ?? "ID")» removes it."
+                )
             }
         } else {
             for name in names { snapshots.append(try await repository.snapshot(named: name, filter.filter())) }
@@ -49,9 +53,13 @@ struct RepairSnapshotsCommand: AsyncParsableCommand {
         object["refs_repaired"] = .integer(summary.refsRepaired.count)
         object["dry_run"] = .bool(dryRun)
         Console.shared.json(object)
+        if !dryRun, !summary.losses.isEmpty {
+            Console.shared.note("The damaged snapshots stay until they are forgotten: «hawser forget ID».")
+        }
         Console.shared.result(
             "\(summary.losses.count) of \(summary.snapshots) snapshots are damaged, the refs of \(summary.refsRepaired.count) were not right"
         )
+        if unreadable > 0 { throw ExitCode.failedQuietly }
     }
 
     private static func show(_ stored: StoredSnapshot, _ loss: SnapshotRepairSummary.Loss) {

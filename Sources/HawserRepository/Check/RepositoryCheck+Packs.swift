@@ -45,10 +45,14 @@ extension RepositoryCheck {
         let condemned = numbers.isEmpty ? [] : try await condemned()
         index.drop(Set(numbers.filter { $0.key.name.map(condemned.contains) ?? false }.values))
         for (key, number) in numbers.sorted(by: { $0.key < $1.key }) {
-            // It may have come since the packs were listed.
-            guard !(key.name.map(condemned.contains) ?? false), try await repository.target.head(key) == nil
-            else { continue }
-            let error = HawserError(.notFound, "The index names a pack that is not there.", place: key.path)
+            if key.name.map(condemned.contains) ?? false { continue }
+            var error = HawserError(.notFound, "The index names a pack that is not there.", place: key.path)
+            do {
+                // It may have come since the packs were listed.
+                if try await repository.target.head(key) != nil { continue }
+            } catch let other as HawserError where other.code == .damaged {
+                error = other
+            }
             damage.packs[number] = CheckDamage.Pack(
                 finding: log.add(key.path, error, remedy: .repairIndex),
                 available: 0

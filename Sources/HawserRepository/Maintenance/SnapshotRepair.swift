@@ -6,7 +6,7 @@ import HawserTransfer
 public struct SnapshotRepairSummary: Sendable {
     /// What of a snapshot is lost.
     public struct Loss: Sendable {
-        /// The snapshot that has all the rest; `nil` after a dry run, and where nothing is left.
+        /// The snapshot that has all the rest, made by this run or an earlier one; `nil` after a dry run, and where nothing is left.
         public var replacement: ObjectName?
         /// Files of which something is left, with zeros in the place of what is lost, and how many bytes that is.
         public var damaged: [(path: EntryPath, lostBytes: UInt64)] = []
@@ -58,7 +58,12 @@ extension Repository {
             var found = loss
             if !dryRun, let root {
                 let snapshot = stored.snapshot.repaired(root, id: stored.id, errors: loss)
-                found.replacement = try await repair.writer.commit(snapshot, replacing: stored.id)
+                let all = try await self.snapshots(unreadable: { _, _ in })
+                if let earlier = all.first(where: { $0.snapshot.isRepair(as: snapshot) }) {
+                    found.replacement = earlier.id
+                } else {
+                    found.replacement = try await repair.writer.commit(snapshot, replacing: stored.id)
+                }
             }
             try await repair.writer.close()
             summary.losses[stored.id] = found
@@ -255,5 +260,10 @@ extension Snapshot {
         copy.isComplete = false
         copy.errorCount &+= UInt64(loss.damaged.count + loss.missing.count + loss.unreadable.count)
         return copy
+    }
+
+    /// Whether an earlier run has made this one of the same snapshot.
+    fileprivate func isRepair(as other: Snapshot) -> Bool {
+        original == other.original && tree == other.tree && treeHeight == other.treeHeight
     }
 }

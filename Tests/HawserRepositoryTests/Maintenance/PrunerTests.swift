@@ -274,6 +274,10 @@ struct PrunerTests {
             _ = try await prune(fixture)
             let summary = try await fixture.open().repairSnapshots(fixture.open().snapshots())
             #expect(!summary.losses.isEmpty)
+            let count = try await fixture.open().snapshots().count
+            let again = try await fixture.open().repairSnapshots(fixture.open().snapshots())
+            #expect(again.losses.mapValues(\.replacement) == summary.losses.mapValues(\.replacement))
+            #expect(try await fixture.open().snapshots().count == count)
             try await fixture.open().forget(summary.losses.keys.sorted())
             _ = try await prune(fixture)
             #expect(try await fixture.check(.all).findings.isEmpty)
