@@ -50,8 +50,8 @@ int hawser_open(int directory, const char *name, int options);
 int64_t hawser_seek_data(int file, int64_t offset);
 int64_t hawser_seek_hole(int file, int64_t offset);
 
-// Lets writes go past the page cache, or through it again. Their addresses, offsets and lengths must be multiples of 4096 then. Only for file
-// systems where it is known to be worth it, ext4 and XFS: -ENOTSUP for all others.
+// Lets writes go past the page cache, or through it again. Past it, their addresses, offsets and lengths must be multiples of
+// 4096. Only for file systems where it is known to be worth it, ext4 and XFS: -ENOTSUP for all others.
 int hawser_write_directly(int file, int directly);
 
 // An empty file without a name that lies in memory.

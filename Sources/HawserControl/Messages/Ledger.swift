@@ -1,5 +1,3 @@
-import HawserFormat
-
 /// `POST /v1/repositories/{id}/leases`: room for bytes that will be stored.
 public struct LeaseRequest: Codable, Sendable {
     /// Names the lease, chosen by the client: a request whose answer was lost is sent again, and within a session the
