@@ -77,6 +77,29 @@ struct BackupAndRestoreTests {
         #expect(dump.output == data)
     }
 
+    @Test("A folder that is dumped and unpacked by tar has the times and modes it had")
+    func archive() async throws {
+        let bench = try await Workbench.withRepository()
+        let folders = ["a/empty", "a/inner/most", "b", "z/1", "z/2/deep/empty"].map { bench.source + "/" + $0 }
+        for folder in folders {
+            try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+            try Data(folder.utf8).write(to: URL(filePath: folder + "/../file"))
+        }
+        let script = "cd \"$0\" && find . -depth -exec touch -h -d '2020-02-03 04:05:06.789' {} + && chmod 500 a/inner"
+        try await run("/bin/sh", "-c", script, bench.source).expect(0)
+        let dump = try await bench.hawser("dump", bench.backup().snapshot, bench.source)
+        dump.expect(0)
+        let target = bench.directory.path + "/unpacked"
+        try FileManager.default.createDirectory(atPath: target, withIntermediateDirectories: true)
+        try await run("/usr/bin/env", "tar", "-xpC", target, input: dump.output).expect(0)
+        try await TreeComparison.expectEqual(bench.source, target + bench.source)
+    }
+
+    private func run(_ program: String, _ arguments: String..., input: Data? = nil) async throws -> CommandResult {
+        let environment = ProcessInfo.processInfo.environment
+        return try await RunningCommand(program, arguments, environment: environment, input: input).result()
+    }
+
     @Test("A part of a snapshot is dumped by its path there, and the newest of each host are listed")
     func partsAndNewest() async throws {
         let bench = try await Workbench.withRepository()

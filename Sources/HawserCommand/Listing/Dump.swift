@@ -28,33 +28,43 @@ struct Dump: Sendable {
         _ entries: inout TreeEntries.AsyncIterator,
         _ reader: BlobReader
     ) async throws {
+        var order = ArchiveOrder()
         /// The first name of each file with several hard links.
         var linked: [UInt64: EntryPath] = [:]
         var next: Entry? = first
-        while var entry = next {
+        while let entry = next {
             try Task.checkCancellation()
-            if let blob = entry.attributeBlob {
-                entry.attributes = try AttributeBlob.decode(await reader.read(blob, type: .attribute))
-            }
-            var link: EntryPath?
-            if entry.kind != .directory, let group = entry.linkGroup {
-                link = linked[group]
-                if link == nil { linked[group] = entry.path }
-            }
-            if entry.kind == .socket {
-                Console.shared.warning("left out, since tar has no sockets: " + displayText(entry.path.absoluteBytes))
-            } else if !entry.path.isRoot {
-                let map = link == nil && entry.kind == .file ? try await map(of: entry, reader) : nil
-                try output.write(TarArchive.header(of: entry, linkedTo: link, sparse: map))
-                if link == nil, entry.kind == .file {
-                    if let map { try await write(map, of: entry, reader) }
-                    try await writeContent(of: entry, reader, holes: map == nil)
-                    try output.write(TarArchive.padding(after: map?.storedLength ?? entry.size))
-                }
+            while let folder = order.next(before: entry.path.parent) { try await add(folder, reader) }
+            if entry.kind == .directory {
+                order.add(entry)
+            } else {
+                let link = entry.linkGroup.flatMap { linked[$0] }
+                if link == nil, let group = entry.linkGroup { linked[group] = entry.path }
+                try await add(entry, linkedTo: link, reader)
             }
             next = try await entries.next()
         }
+        while let folder = order.next(before: nil) { try await add(folder, reader) }
         try output.write(TarArchive.end)
+    }
+
+    private func add(_ found: Entry, linkedTo link: EntryPath? = nil, _ reader: BlobReader) async throws {
+        var entry = found
+        if entry.path.isRoot { return }
+        if entry.kind == .socket {
+            Console.shared.warning("left out, since tar has no sockets: " + displayText(entry.path.absoluteBytes))
+            return
+        }
+        if let blob = entry.attributeBlob {
+            entry.attributes = try AttributeBlob.decode(await reader.read(blob, type: .attribute))
+        }
+        let map = link == nil && entry.kind == .file ? try await map(of: entry, reader) : nil
+        try output.write(TarArchive.header(of: entry, linkedTo: link, sparse: map))
+        if link == nil, entry.kind == .file {
+            if let map { try await write(map, of: entry, reader) }
+            try await writeContent(of: entry, reader, holes: map == nil)
+            try output.write(TarArchive.padding(after: map?.storedLength ?? entry.size))
+        }
     }
 
     /// `nil` for a file without holes that an archive can tell.
