@@ -78,6 +78,22 @@ struct ExitCodeTests {
         try await bench.restore(String(repeating: "0", count: 64), to: "target").expect(1)
     }
 
+    @Test("1 for a restore of what the snapshot does not have, and a target that can't be made is said to be that")
+    func nothingToRestore() async throws {
+        let bench = try await Workbench.withRepository()
+        let snapshot = try await bench.backup().snapshot
+        let absent = try await bench.restore(snapshot + ":/absent", to: "absent")
+        absent.expect(1)
+        #expect(absent.allText.contains("/absent"))
+        #expect(!FileManager.default.fileExists(atPath: bench.directory.path + "/absent"))
+        let unmatched = try await bench.restore(snapshot, to: "target", options: ["--include", "*.absent"])
+        unmatched.expect(1)
+        #expect(unmatched.allText.contains("Nothing in the snapshot matches"))
+        let orphan = try await bench.restore(snapshot, to: "missing/target")
+        orphan.expect(1)
+        #expect(orphan.allText.contains("Can't create the target directory"))
+    }
+
     @Test("3 when a file could not be read, and the rest is backed up")
     func unreadableFile() async throws {
         let bench = try await Workbench.withRepository()

@@ -8,10 +8,10 @@ struct UnlockCommand: AsyncParsableCommand {
         discussion: "Commands can run side by side, and one that was killed leaves nothing that could be in the way."
     )
 
-    @OptionGroup var output: OutputOptions
+    @OptionGroup(title: "Repository") var options: RepositoryOptions
 
     func run() async throws {
-        output.apply()
+        options.output.apply()
         Console.shared.note("No command locks a repository: nothing had to be done.")
     }
 }

@@ -100,8 +100,10 @@ public actor RestoreMover {
         )
     }
 
-    /// - Throws: `storageFull` and errors of the target directory itself. Everything else is a problem in the summary.
+    /// - Throws: `notFound` when the snapshot has nothing of what is wanted, `storageFull`, and errors of the target directory
+    ///   itself. Everything else is a problem in the summary.
     public func run() async throws -> RestoreSummary {
+        try await requireSubtree()
         let log = problems
         let tree = try RestoreTree(target: request.target, options: request.options) { log.add($0, $1) }
         let plan = RestorePlanner(
@@ -130,6 +132,19 @@ public actor RestoreMover {
         summary.warnings = tree.warnings
         summary.limitingStage = meters.limiting
         return summary
+    }
+
+    /// Before anything is made.
+    private func requireSubtree() async throws {
+        if request.subtree.isRoot { return }
+        let entries = repository.entries(of: request.snapshot.root, in: PathScope(subtrees: [request.subtree]))
+        do {
+            if try await entries.first(where: { _ in true }) != nil { return }
+        } catch let error as HawserError where error.code == .damaged || error.code == .notFound {
+            // The restore names what can't be read.
+            return
+        }
+        throw HawserError(.notFound, "The snapshot does not have this path.", place: request.subtree.description)
     }
 }
 

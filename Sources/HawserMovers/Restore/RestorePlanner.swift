@@ -77,19 +77,20 @@ struct RestorePlanner: Sendable {
     /// Every entry of the snapshot, at its path below the target, and whether it is to be restored.
     ///
     /// - Parameter damage: called for parts of the tree that can't be read. Later passes meet the same ones.
+    /// - Throws: `notFound` at the end when `include` matches nothing.
     func forEachEntry(
         damage: (HawserError) -> Void = { _ in },
         _ body: (Entry, _ isWanted: Bool) async throws -> Void
     ) async throws {
         let scope = request.subtree.isRoot ? PathScope.all : PathScope(subtrees: [request.subtree])
         var entries = repository.entries(of: request.snapshot.root, in: scope).makeAsyncIterator()
-        var isEmpty = true
+        var hasMatch = request.include.isEmpty
         while true {
             try Task.checkCancellation()
             do {
                 guard var entry = try await entries.next() else { break }
-                isEmpty = false
                 let path = entry.path
+                hasMatch = hasMatch || request.include.matches(path)
                 if path.isRoot || path == request.subtree, entry.kind == .directory { continue }
                 if !request.subtree.isRoot, let relative = path.relative(to: request.subtree), !relative.isRoot {
                     entry.path = relative
@@ -101,13 +102,11 @@ struct RestorePlanner: Sendable {
                 let isWanted = isWanted(path, entry.kind)
                 try await body(entry, isWanted)
             } catch let error as HawserError where error.code == .damaged || error.code == .notFound {
-                isEmpty = false
+                hasMatch = true
                 damage(error)
             }
         }
-        if isEmpty, !request.subtree.isRoot {
-            throw HawserError(.notFound, "The snapshot does not have this path.", place: request.subtree.description)
-        }
+        if !hasMatch { throw HawserError(.notFound, "Nothing in the snapshot matches what is to be included.") }
     }
 
     private func isWanted(_ path: EntryPath, _ kind: Entry.Kind) -> Bool {

@@ -68,10 +68,14 @@ public final class RestoreTree: Sendable {
         }
         return try target[...].withCString { path in
             let isNew = !dryRun && mkdir(path, 0o700) == 0
+            let whyNotNew = errno
             let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
             if descriptor >= 0 { return (RestoreDirectory(descriptor: descriptor), isNew) }
             if dryRun, errno == ENOENT { return (nil, true) }
-            var error = HawserError.restore("open the target directory", .root, errno: errno)
+            var error =
+                errno == ENOENT
+                ? HawserError.restore("create the target directory", .root, errno: whyNotNew)
+                : HawserError.restore("open the target directory", .root, errno: errno)
             error.place = place
             throw error
         }
