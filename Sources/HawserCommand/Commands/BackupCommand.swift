@@ -32,7 +32,9 @@ struct BackupCommand: AsyncParsableCommand {
         options.output.apply()
         // A path that is missing shows at once, before any password.
         let (source, excludes) = try selection.source(paths: paths)
-        try await options.withRepository(.backup) { try await run($0, source, excludes) }
+        try await withWalkAhead(of: source) { source in
+            try await options.withRepository(.backup) { try await run($0, source, excludes) }
+        }
     }
 
     private func run(

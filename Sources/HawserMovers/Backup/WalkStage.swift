@@ -41,26 +41,6 @@ struct WalkStage: Sendable {
         }
     }
 
-    /// What the source has shown, on the way to the merge.
-    private struct FoundBatch: Sendable {
-        var items: [SourceItem] = []
-        var cost = 0
-
-        /// Bytes of all batches underway; an entry costs 256 and its path. Eight batches of ordinary ones.
-        static let limit = 256 << 10
-        static let most = limit / 8
-
-        mutating func append(_ item: SourceItem) {
-            items.append(item)
-            let path =
-                switch item {
-                case .entry(let entry): entry.path
-                case .problem(let path, _): path
-                }
-            cost = min(Self.limit, cost + 256 + path.bytes.count)
-        }
-    }
-
     private func find(_ budget: ByteBudget, _ output: AsyncStream<FoundBatch>.Continuation) async throws {
         var batch = FoundBatch()
         var atWork = ContinuousClock.now
@@ -222,5 +202,25 @@ struct WalkStage: Sendable {
     private func references(_ extent: Extent) -> Bool {
         if case .data(let id, _) = extent { return writer.reference(id) }
         return true
+    }
+}
+
+/// What the source has shown, on the way to the merge.
+struct FoundBatch: Sendable {
+    var items: [SourceItem] = []
+    var cost = 0
+
+    /// Bytes of all batches underway; an entry costs 256 and its path. Eight batches of ordinary ones.
+    static let limit = 256 << 10
+    static let most = limit / 8
+
+    mutating func append(_ item: SourceItem) {
+        items.append(item)
+        let path =
+            switch item {
+            case .entry(let entry): entry.path
+            case .problem(let path, _): path
+            }
+        cost = min(Self.limit, cost + 256 + path.bytes.count)
     }
 }
