@@ -32,6 +32,9 @@ struct S3TestServerCommand: AsyncParsableCommand {
     @Option(help: "A bucket to have; may be given more than once.")
     var bucket = ["hawser"]
 
+    @Flag(help: "The buckets keep old versions, and objects can be locked.")
+    var objectLock = false
+
     @Option(help: "The user's access key; made anew if it is not given.")
     var accessKey: String?
 
@@ -77,7 +80,7 @@ struct S3TestServerCommand: AsyncParsableCommand {
         var configuration = S3TestServer.Configuration()
         let user = S3TestServer.Configuration.User.generated(accessKeyID: accessKey, secretAccessKey: secretKey)
         configuration.users = [user]
-        configuration.buckets = bucket.map { .init($0) }
+        configuration.buckets = bucket.map { .init($0, hasObjectLock: objectLock, hasVersions: objectLock) }
         configuration.region = region
         configuration.storage = folder.map { .folder($0) } ?? .memory
         configuration.delay = delay.value

@@ -186,6 +186,30 @@ struct S3ContractTests {
         }
     }
 
+    @Test("A connection that is cut behind any byte of an upload or an answer costs a repetition, and nothing else")
+    func cuts() async throws {
+        try await Self.run { store, server in
+            let retrying = RetryingStore(store, clock: ManualClock(advancesItself: true))
+            let length = 200
+            for count in 0..<length {
+                let object = TestObject(length: length, seed: UInt64(count))
+                server.add(ServerFault(.cutRequest(afterBytes: count), on: [.put]))
+                #expect(try await retrying.put(object) == .created)
+                server.add(ServerFault(.cutBody(afterBytes: count), on: [.get]))
+                #expect(try await retrying.get(object.key, range: nil) == object.bytes)
+                try server.verifyAllFired()
+                server.removeFaults()
+            }
+            // The head of an answer, and what follows it.
+            let object = TestObject(length: length, seed: 0)
+            for count in 0..<(3 * length) {
+                server.add(ServerFault(.cutAnswer(afterBytes: count), on: [.get]))
+                #expect(try await retrying.get(object.key, range: nil) == object.bytes)
+                server.removeFaults()
+            }
+        }
+    }
+
     @Test("A damaged upload is not taken, by a storage that checks")
     func damagedUpload() async throws {
         try await Self.run { store, _ in
