@@ -34,8 +34,7 @@ struct CheckDamage {
 
     /// The same by the pack numbers of another index.
     func renumbered(from old: [PackReference], to new: [PackReference]) -> CheckDamage {
-        var numbers: [ObjectKey: UInt32] = [:]
-        for (number, pack) in new.enumerated() { numbers[pack.key] = UInt32(number) }
+        let numbers = new.numbers
         var damage = self
         damage.packs = [:]
         for (number, pack) in packs {
@@ -46,6 +45,13 @@ struct CheckDamage {
     }
 
     func mayHurt(_ pack: UInt32) -> Bool { packs[pack] != nil || packsOfBlobs.contains(pack) }
+}
+
+extension [PackReference] {
+    /// The number by which the index that these are of calls each.
+    var numbers: [ObjectKey: UInt32] {
+        enumerated().reduce(into: Dictionary(minimumCapacity: count)) { $0[$1.element.key] = UInt32($1.offset) }
+    }
 }
 
 extension IndexRecord {

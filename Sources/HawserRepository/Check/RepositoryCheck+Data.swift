@@ -22,10 +22,7 @@ extension RepositoryCheck {
     /// Reads packs whole: hash, footer, and every blob down to the hash that it is called by.
     func readData(_ fresh: Repository, _ damage: inout CheckDamage, _ log: inout CheckLog) async throws {
         let packs = fresh.index.packs
-        var numbers: [ObjectKey: UInt32] = [:]
-        for (number, pack) in packs.enumerated() where damage.packs[UInt32(number)] == nil {
-            numbers[pack.key] = UInt32(number)
-        }
+        let numbers = packs.numbers.filter { damage.packs[$0.value] == nil }
         let chosen = choose(of: packs.filter { numbers[$0.key] != nil })
         if chosen.isEmpty { return }
         log.report(.began(.data))

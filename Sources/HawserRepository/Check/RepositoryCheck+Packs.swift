@@ -21,9 +21,7 @@ extension RepositoryCheck {
     func comparePacks(_ index: ChunkIndex, _ damage: inout CheckDamage, _ log: inout CheckLog) async throws {
         let packs = index.packs
         log.summary.packs = packs.count
-        var numbers: [ObjectKey: UInt32] = [:]
-        numbers.reserveCapacity(packs.count)
-        for (number, pack) in packs.enumerated() { numbers[pack.key] = UInt32(number) }
+        var numbers = packs.numbers
         var unknown: [ObjectInfo] = []
         for kind in [ObjectKind.dataPack, .metadataPack] {
             for try await info in repository.target.list(kind) {
