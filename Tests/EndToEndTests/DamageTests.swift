@@ -2,12 +2,15 @@ import Foundation
 import HawserFormat
 import Testing
 
-/// Any object truncated, emptied, changed, swapped or removed: check names it, restore gives back all that is not
-/// hurt, names the rest, and never writes a wrong byte.
+/// Any object truncated, emptied, changed, swapped, removed, or something else in its place: check names it, restore gives
+/// back all that is not hurt, names the rest, and never writes a wrong byte.
 @Suite("Damage")
 struct DamageTests {
     enum Damage: String, CaseIterable, Sendable {
-        case truncated, emptied, oneBitChanged, swapped, removed
+        case truncated, emptied, oneBitChanged, swapped, removed, folder, link
+
+        /// What is no file is no object.
+        var leavesNothing: Bool { [.removed, .folder, .link].contains(self) }
     }
 
     @Test(
@@ -165,11 +168,11 @@ private struct Fixture {
         guard try apply(damage, to: key, kind: kind, generator: &generator) else { return }
 
         let check = try await bench.hawser("check", "--read-data")
-        switch (kind, damage) {
-        case ("config/", .removed): #expect(check.status == 1, what)
-        case ("keys/", .removed): #expect([1, 10, 12].contains(check.status), "\(what)\n\(check)")
+        switch (kind, damage.leavesNothing) {
+        case ("config/", true): #expect(check.status == 1, what)
+        case ("keys/", true): #expect([1, 10, 12].contains(check.status), "\(what)\n\(check)")
         // A snapshot that is gone can't be told from one that was forgotten: it is named, and no error.
-        case ("snapshots/", .removed):
+        case ("snapshots/", true):
             check.expect(0)
             let id = key.split(separator: "/").last ?? ""
             #expect(check.allText.contains("not there: 1 snapshot (\(id.prefix(8)))"), "\(what)\n\(check)")
@@ -177,7 +180,7 @@ private struct Fixture {
             #expect(check.status == 1, "\(what)\n\(check)")
             // `keys/` and the like are named by their hash, `config/` by its number. Of what is gone nobody knows the
             // hash, only where it is missing.
-            let isGone = damage == .removed && (kind.hasPrefix("index/") || kind == "refs/")
+            let isGone = damage.leavesNothing && (kind.hasPrefix("index/") || kind == "refs/")
             let name = isGone ? kind.prefix { $0 != "/" } : key.split(separator: "/").last ?? ""
             #expect(check.allText.contains(name), "\(what)\n\(check)")
         }
@@ -246,6 +249,15 @@ private struct Fixture {
             bytes = [UInt8](otherBytes)
         case .removed:
             try FileManager.default.removeItem(at: file)
+            return true
+        case .folder:
+            try FileManager.default.removeItem(at: file)
+            try FileManager.default.createDirectory(at: file, withIntermediateDirectories: false)
+            return true
+        case .link:
+            // To the right bytes, which count for nothing: somebody else may be able to change them.
+            try FileManager.default.removeItem(at: file)
+            try FileManager.default.createSymbolicLink(atPath: file.path, withDestinationPath: pristine + "/" + key)
             return true
         }
         try replace(file, with: Data(bytes))
