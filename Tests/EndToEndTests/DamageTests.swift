@@ -25,7 +25,8 @@ struct DamageTests {
         let fixture = try await Fixture(generator: &generator)
         let cases = Damage.allCases.flatMap { damage in fixture.keys(of: kind).map { (damage, $0) } }
         #expect(!cases.isEmpty, "no objects of \(kind)")
-        for (damage, key) in TestScale.isFull ? cases : Array(cases.shuffled(using: &generator).prefix(2)) {
+        let some = [Damage.folder, .link].map { ($0, cases[0].1) } + cases.shuffled(using: &generator).prefix(2)
+        for (damage, key) in TestScale.isFull ? cases : some {
             try await fixture.examine(damage, of: key, kind: kind, generator: &generator)
         }
     }
@@ -255,7 +256,7 @@ private struct Fixture {
             try FileManager.default.createDirectory(at: file, withIntermediateDirectories: false)
             return true
         case .link:
-            // To the right bytes, which count for nothing: somebody else may be able to change them.
+            // To the right bytes, which count for nothing: others may be able to change them.
             try FileManager.default.removeItem(at: file)
             try FileManager.default.createSymbolicLink(atPath: file.path, withDestinationPath: pristine + "/" + key)
             return true

@@ -89,6 +89,7 @@ struct ExitCodeTests {
         let unmatched = try await bench.restore(snapshot, to: "target", options: ["--include", "*.absent"])
         unmatched.expect(1)
         #expect(unmatched.allText.contains("Nothing in the snapshot matches"))
+        #expect(try FileManager.default.subpathsOfDirectory(atPath: bench.restored("target")).isEmpty)
         let orphan = try await bench.restore(snapshot, to: "missing/target")
         orphan.expect(1)
         #expect(orphan.allText.contains("Can't create the target directory"))

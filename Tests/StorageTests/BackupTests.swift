@@ -24,8 +24,8 @@ struct BackupTests {
         try await TreeComparison.expectEqual(bench.source, bench.restored("first"))
         let second = try await bench.backup()
         #expect(second.summary["files_new"] as? Int == 0)
-        // Not by the number of changed files: those younger than 2 s at the first backup are read again, all 19 MB. Only
-        // the folders above have new times, and their pages end where the repository's key says, at 328 KiB at most.
+        // Not by the number of changed files: those younger than 3 s at the first backup are read again, all 19 MB. Only
+        // folders above have new times, and their pages end where the repository's key says, at 328 KiB at most.
         #expect(try #require(second.summary["data_added"] as? Int) < 1 << 20)
 
         try Data("more".utf8).write(to: URL(filePath: bench.source + "/sizes/new"))

@@ -32,8 +32,8 @@ struct BackupCommand: AsyncParsableCommand {
         options.output.apply()
         // A path that is missing shows at once, before any password.
         let (source, excludes) = try selection.source(paths: paths)
-        try await withWalkAhead(of: source) { source in
-            try await options.withRepository(.backup) { try await run($0, source, excludes) }
+        try await options.withOpening(.backup) { open in
+            try await withWalkAhead(of: source) { try await run(open(), $0, excludes) }
         }
     }
 

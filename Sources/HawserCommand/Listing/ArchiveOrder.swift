@@ -1,7 +1,8 @@
 import Hawser
 
-/// Brings a snapshot's entries into an archive's order: what a folder holds comes right behind the folder. In a snapshot the
-/// folders beside it come between, and GNU tar gives a folder its times as soon as something outside of it follows.
+/// Brings a snapshot's entries into an archive's order: what a folder holds comes right behind the folder. In a snapshot
+/// the folders beside it come between, and GNU tar gives a folder its times as soon as something outside of it follows.
+/// Folders are held until then: those of one folder, and of the folders above it.
 struct ArchiveOrder {
     /// Folders that were found and have not come yet, by the folder that holds them.
     private var waiting: [(parent: EntryPath?, folders: ArraySlice<Entry>)] = []

@@ -116,21 +116,33 @@ struct RepositoryOptions: ParsableArguments {
         _ purpose: Purpose,
         _ body: @escaping @Sendable (Repository) async throws -> Result
     ) async throws -> Result {
+        try await withOpening(purpose) { open in try await body(open()) }
+    }
+
+    /// Brings about all that opening needs, the password too; `body` opens the repository and can do other things beside it.
+    func withOpening<Result: Sendable>(
+        _ purpose: Purpose,
+        _ body: @escaping @Sendable (_ open: () async throws -> Repository) async throws -> Result
+    ) async throws -> Result {
         let location = try location()
         let begin = ContinuousClock.now
         guard let provider = location.provider else {
             let storage = try await location.storage()
             let store = try layered(storage.store)
             let password = try await password.password()
-            let repository = try await Repository.open(in: store, storage, password: password, cache: cacheRoot)
-            report(repository, since: begin)
-            return try await body(repository)
+            return try await body {
+                let repository = try await Repository.open(in: store, storage, password: password, cache: cacheRoot)
+                report(repository, since: begin)
+                return repository
+            }
         }
         let password = try await password.password()
         return try await withTarget(provider, purpose) { target in
-            let repository = try await Repository.open(at: target, password: password, cacheRoot: cacheRoot)
-            report(repository, since: begin)
-            return try await body(repository)
+            try await body {
+                let repository = try await Repository.open(at: target, password: password, cacheRoot: cacheRoot)
+                report(repository, since: begin)
+                return repository
+            }
         }
     }
 

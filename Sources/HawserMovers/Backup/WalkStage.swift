@@ -162,8 +162,8 @@ struct WalkStage: Sendable {
         }
     }
 
-    /// Two seconds is the coarsest clock of a file system that is in use (FAT).
-    private static let coarsestClock: Int64 = 2
+    /// Seconds: two are the coarsest clock of a file system that is in use (FAT), one a walk may be older than its backup.
+    private static let coarsestClock: Int64 = 2 + walkAheadLimit.components.seconds
 
     private func isUnchanged(_ entry: Entry, _ known: PreviousEntry) -> Bool {
         let old = known.entry

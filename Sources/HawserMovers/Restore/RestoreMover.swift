@@ -100,8 +100,8 @@ public actor RestoreMover {
         )
     }
 
-    /// - Throws: `notFound` when the snapshot has nothing of what is wanted, `storageFull`, and errors of the target directory
-    ///   itself. Everything else is a problem in the summary.
+    /// - Throws: `notFound` when the snapshot has nothing of what is wanted, `storageFull`, and errors of the target
+    ///   directory itself. Everything else is a problem in the summary.
     public func run() async throws -> RestoreSummary {
         try await requireSubtree()
         let log = problems

@@ -22,9 +22,10 @@ struct RestorePlanner: Sendable {
             request.options.deletes
             ? RestoreDeletion(tree, sources: restoredSources) { _ in counters.add { $0.deleted += 1 } } : nil
         let reader = BlobReader(repository)
+        var hasMatch = false
         try await fetching { queue in
             var window = RestoreWindow(queue)
-            try await forEachEntry { error in
+            hasMatch = try await forEachEntry { error in
                 problems.add(error.place.flatMap { EntryPath($0.utf8) } ?? .root, error)
                 // What can't be seen any more must not look like what is not in the snapshot.
                 deletion = nil
@@ -45,6 +46,7 @@ struct RestorePlanner: Sendable {
         deletion?.finish()
         try await makeLinks(links, reader)
         try tree.finishDirectories()
+        if !hasMatch { throw HawserError(.notFound, "Nothing in the snapshot matches what is to be included.") }
     }
 
     /// Fetches beside `plan` what it hands on. Returns when all of it is written.
@@ -77,11 +79,12 @@ struct RestorePlanner: Sendable {
     /// Every entry of the snapshot, at its path below the target, and whether it is to be restored.
     ///
     /// - Parameter damage: called for parts of the tree that can't be read. Later passes meet the same ones.
-    /// - Throws: `notFound` at the end when `include` matches nothing.
+    /// - Returns: whether `include` matches anything.
+    @discardableResult
     func forEachEntry(
         damage: (HawserError) -> Void = { _ in },
         _ body: (Entry, _ isWanted: Bool) async throws -> Void
-    ) async throws {
+    ) async throws -> Bool {
         let scope = request.subtree.isRoot ? PathScope.all : PathScope(subtrees: [request.subtree])
         var entries = repository.entries(of: request.snapshot.root, in: scope).makeAsyncIterator()
         var hasMatch = request.include.isEmpty
@@ -106,7 +109,7 @@ struct RestorePlanner: Sendable {
                 damage(error)
             }
         }
-        if !hasMatch { throw HawserError(.notFound, "Nothing in the snapshot matches what is to be included.") }
+        return hasMatch
     }
 
     private func isWanted(_ path: EntryPath, _ kind: Entry.Kind) -> Bool {

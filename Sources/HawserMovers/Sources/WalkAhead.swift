@@ -2,11 +2,11 @@ import HawserFormat
 import HawserStorage
 import Synchronization
 
-/// Runs `body` with a source whose walk has begun, some thousand entries ahead: beside what comes before a backup, such as opening
-/// the repository, where deriving the key takes one core and the others rest.
+/// Runs `body` with a source whose walk has begun, some thousand entries ahead: beside opening the repository, where deriving
+/// the key takes one core and the others rest.
 ///
-/// What the walk has shown by then is as it was when the walk came by; what is read is read as it is then, as always.
-/// - Parameter source: for this one backup, as always.
+/// What was looked at so is at most a second older than the walk that the backup asks for; if that comes later, the walk begins
+/// anew. Returns when the walk has ended, which a file server that does not answer delays.
 /// - Throws: what `body` throws; errors of the walk come to whoever walks the source it gets.
 public func withWalkAhead<Result>(
     of source: some BackupSource,
@@ -20,8 +20,12 @@ public func withWalkAhead<Result>(
     }
 }
 
+/// How old a walk may be that begins before its backup.
+let walkAheadLimit = Duration.seconds(1)
+
 private final class SourceAhead<Source: BackupSource>: BackupSource {
     private let source: Source
+    private let begin = ContinuousClock.now
     private let (batches, input) = AsyncStream<FoundBatch>.makeStream()
     private let budget = ByteBudget(total: 4 << 20)
     private let failure = Mutex<(any Error)?>(nil)
@@ -55,27 +59,33 @@ private final class SourceAhead<Source: BackupSource>: BackupSource {
 
     private func send(_ batch: inout FoundBatch) async throws {
         try await budget.reserve(batch.cost)
-        if isGivenUp.load(ordering: .relaxed) { throw CancellationError() }
+        if isGivenUp.load(ordering: .sequentiallyConsistent) { throw CancellationError() }
         input.yield(batch)
         batch = FoundBatch()
     }
 
     func walk(_ visit: (SourceItem) async throws -> Void) async throws {
-        if isTaken.exchange(true, ordering: .relaxed) { return try await source.walk(visit) }
-        do {
+        defer { giveUp() }
+        if !isTaken.exchange(true, ordering: .relaxed), .now - begin < walkAheadLimit {
             for await batch in batches {
                 for item in batch.items { try await visit(item) }
                 budget.release(batch.cost)
             }
-        } catch {
-            // A source can't be walked twice at a time, and whoever failed may walk it again.
-            isGivenUp.store(true, ordering: .relaxed)
-            budget.release(budget.used)
+            try Task.checkCancellation()
+            if let error = failure.withLock({ $0 }) { throw error }
+        } else {
+            giveUp()
+            // A source can't be walked twice at a time: the stream ends with the first walk.
             for await _ in batches {}
-            throw error
+            try Task.checkCancellation()
+            try await source.walk(visit)
         }
-        try Task.checkCancellation()
-        if let error = failure.withLock({ $0 }) { throw error }
+    }
+
+    private func giveUp() {
+        isGivenUp.store(true, ordering: .sequentiallyConsistent)
+        // So that a walk that waits goes on, and finds out.
+        budget.release(budget.used)
     }
 
     func complete(_ entry: Entry) async throws -> Entry { try await source.complete(entry) }

@@ -54,12 +54,7 @@ struct SystemError: Error, Hashable {
     private var classified: (HawserError.Code, String, isRetryable: Bool) {
         switch number {
         case ENOSPC:
-            (
-                .storageFull,
-                "The file system of the repository is full. Free space on it, as `hawser forget` and `hawser prune --no-grace` do, "
-                    + "then run this again.",
-                false
-            )
+            (.storageFull, "The file system of the repository is full. Free space on it, then run this again.", false)
         case EDQUOT:
             (
                 .storageFull, "The disk quota of this user is used up. Raise it or free space, then run this again.",
@@ -76,8 +71,8 @@ struct SystemError: Error, Hashable {
         case ELOOP, ENOTDIR:
             (
                 .damaged,
-                "Something else than a folder lies here, or a symbolic link, which is never followed. Choose another place, or move "
-                    + "it away.",
+                "Something else than a folder lies here, or a symbolic link, which is never followed. Choose another "
+                    + "place, or move it away.",
                 false
             )
         case ENAMETOOLONG:

@@ -1,7 +1,8 @@
 import HawserFormat
-import HawserMovers
 import Synchronization
 import Testing
+
+@testable import HawserMovers
 
 @Suite("A walk that begins before the backup", .timeLimit(.minutes(1)))
 struct WalkAheadTests {
@@ -38,27 +39,43 @@ struct WalkAheadTests {
         }
     }
 
-    @Test("Who gives up can walk again, from the beginning, when the first walk is over")
-    func again() async throws {
+    @Test(
+        "Who gives up or is cancelled can walk again, from the beginning, when the first walk is over",
+        arguments: [false, true]
+    )
+    func again(isCancelled: Bool) async throws {
         struct Enough: Error {}
-        let walking = Atomic(0)
-        let source = GeneratedSource(Self.nodes) { path in
-            // The root is where a walk begins, the last entry where it ends unless it is given up.
-            if path.isRoot { walking.add(1, ordering: .relaxed) }
-        }
-        let found = try await withWalkAhead(of: source) { source in
-            var count = 0
-            await #expect(throws: Enough.self) {
-                try await source.walk { _ in
-                    count += 1
-                    if count == 100 { throw Enough() }
+        let source = OneAtATime(GeneratedSource(Self.nodes))
+        let found = try await withWalkAhead(of: source) { ahead in
+            await withTaskGroup { group in
+                group.addTask {
+                    await #expect(throws: (any Error).self) {
+                        var count = 0
+                        try await ahead.walk { _ in
+                            count += 1
+                            if count < 100 { return }
+                            if !isCancelled { throw Enough() }
+                            withUnsafeCurrentTask { $0?.cancel() }
+                        }
+                    }
                 }
             }
-            #expect(walking.load(ordering: .relaxed) == 1)
-            return try await Self.paths(source)
+            return try await Self.paths(ahead)
         }
-        #expect(walking.load(ordering: .relaxed) == 2)
-        #expect(found == source.nodes.map(\.entry.path))
+        #expect(source.walks == 2)
+        #expect(found == source.base.nodes.map(\.entry.path))
+    }
+
+    @Test("A walk that would be too old is made anew")
+    func old() async throws {
+        let source = OneAtATime(GeneratedSource(Self.nodes))
+        let found = try await withWalkAhead(of: source) { ahead in
+            // Longer than a walk may be older than its backup; nothing tells when it is.
+            try await Task.sleep(for: walkAheadLimit)
+            return try await Self.paths(ahead)
+        }
+        #expect(source.walks == 2)
+        #expect(found == source.base.nodes.map(\.entry.path))
     }
 
     @Test("What ends the walk comes to whoever walks")
@@ -70,4 +87,28 @@ struct WalkAheadTests {
             await #expect(throws: HawserError.self) { try await source.walk { _ in } }
         }
     }
+}
+
+/// Counts its walks, and records when two run at a time.
+private final class OneAtATime: BackupSource {
+    let base: GeneratedSource
+    private let counts = Mutex((begun: 0, ended: 0))
+
+    init(_ base: GeneratedSource) {
+        self.base = base
+    }
+
+    var walks: Int { counts.withLock { $0.begun } }
+    var paths: [[UInt8]] { base.paths }
+
+    func walk(_ visit: (SourceItem) async throws -> Void) async throws {
+        counts.withLock { counts in
+            #expect(counts.begun == counts.ended)
+            counts.begun += 1
+        }
+        defer { counts.withLock { $0.ended += 1 } }
+        try await base.walk(visit)
+    }
+
+    func open(_ entry: Entry) async throws -> any SourceFile { try await base.open(entry) }
 }
