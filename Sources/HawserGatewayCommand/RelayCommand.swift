@@ -67,7 +67,7 @@ struct RelayCommand: AsyncParsableCommand {
     @Option(help: "Addresses without limits of their own, as 192.0.2.0/24; may be given more than once.")
     var exempt: [BlockOption] = []
 
-    @Option(help: "Close a connection on which nothing moves for so long.")
+    @Option(help: "Close a connection on which nothing moves for so long, as 90s or 5m.")
     var idle = TimeOption(.seconds(300))
 
     @Option(help: "Time for the ClientHello.")
@@ -236,11 +236,8 @@ private struct Failure: Error, CustomStringConvertible {
 
 enum RoutesFile {
     static func load(_ path: String) throws -> RelayRoutes {
-        let data: Data
-        do {
-            data = try Data(contentsOf: URL(filePath: path))
-        } catch {
-            throw HawserError(.fileSystem, "The routes file can't be read", place: path, cause: error)
+        guard let data = FileManager.default.contents(atPath: path) else {
+            throw HawserError(.fileSystem, "There is no such routes file, or it can't be read.", place: path)
         }
         do {
             return try RelayRoutes(yaml: String(decoding: data, as: UTF8.self))

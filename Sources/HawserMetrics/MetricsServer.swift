@@ -66,7 +66,7 @@ public struct MetricsServer: Service {
                 .bind(to: address)
                 .get()
         } catch {
-            throw HawserError(.unavailable, "Metrics can't listen at \(address): \(error)", cause: error)
+            throw HawserError(.unavailable, "Metrics can't listen at \(address)", cause: error)
         }
         if let address = server.localAddress {
             logger.info("Metrics are served", metadata: ["address": "\(address)"])

@@ -41,12 +41,14 @@ package struct ControlChannel: ServerChildChannel {
     let relays: [AddressBlock]
     let responder: Responder
     let onRefused: @Sendable (ConnectionRefused) -> Void
+    private let refusals: ThrottledLog<ConnectionRefused>
 
     package init(
         limits: ServerLimits,
         counter: ConnectionCounter,
         context: @escaping @Sendable () -> NIOSSLContext,
         relays: [AddressBlock],
+        logger: Logger,
         onRefused: @escaping @Sendable (ConnectionRefused) -> Void,
         responder: @escaping Responder
     ) {
@@ -55,6 +57,7 @@ package struct ControlChannel: ServerChildChannel {
         self.context = context
         self.relays = relays
         self.onRefused = onRefused
+        refusals = ThrottledLog(logger)
         self.responder = responder
     }
 
@@ -71,8 +74,7 @@ package struct ControlChannel: ServerChildChannel {
                 ProxyProtocolHandler(relays: relays, timeLimit: TimeAmount(limits.firstHead)) { outcome, channel in
                     guard case .client(let address, _) = outcome, let client = IPAddress(address) else {
                         // Who leaves before the relay has said anything was not refused.
-                        if outcome != .ended { onRefused(.relay) }
-                        logger.debug("Connection refused", metadata: ["error": "\(outcome)"])
+                        if case .refused(let error) = outcome { note(.relay, channel.address, error) }
                         return
                     }
                     peer.value.withLock { $0 = client }
@@ -80,9 +82,10 @@ package struct ControlChannel: ServerChildChannel {
                 }
             )
             try pipeline.addHandler(NIOSSLServerHandler(context: context()))
-            return ControlConnection(try http(channel, logger), peer)
+            let connection = try http(channel, logger) { note($0, peer.value.withLock { $0 } ?? channel.address) }
+            return ControlConnection(connection, peer)
         }.flatMapErrorThrowing { error in
-            logger.debug("Connection refused", metadata: ["error": "\(error)"])
+            logger.debug("Connection not set up", metadata: ["error": "\(error)"])
             // Nobody else does: NIO forgets a connection whose set-up failed.
             channel.close(promise: nil)
             throw error
@@ -95,7 +98,11 @@ package struct ControlChannel: ServerChildChannel {
     }
 
     /// As Hummingbird sets a connection up, but for what is read ahead of who takes it: fourteen reads of 64 KiB there, three here.
-    private func http(_ channel: any Channel, _ logger: Logger) throws -> HTTP1Channel.Value {
+    private func http(
+        _ channel: any Channel,
+        _ logger: Logger,
+        _ onRefused: @escaping @Sendable (ConnectionRefused) -> Void
+    ) throws -> HTTP1Channel.Value {
         let pipeline = channel.pipeline.syncOperations
         var decoderLimits = NIOHTTPDecoderLimitConfiguration()
         decoderLimits.maxHeaderFieldSize = limits.head
@@ -123,27 +130,32 @@ package struct ControlChannel: ServerChildChannel {
     }
 
     private func count(_ channel: any Channel) throws(ConnectionRefused) {
-        guard counter.enter() else { throw refused(.total) }
+        guard counter.enter() else { throw note(.total, channel.address) }
         channel.closeFuture.whenComplete { [counter] _ in counter.leave() }
     }
 
     private func count(_ address: IPAddress, _ channel: any Channel) throws(ConnectionRefused) {
-        guard counter.enter(address) else { throw refused(.address) }
+        guard counter.enter(address) else { throw note(.address, address) }
         channel.closeFuture.whenComplete { [counter] _ in counter.leave(address) }
     }
 
-    private func refused(_ why: ConnectionRefused) -> ConnectionRefused {
+    @discardableResult
+    private func note(_ why: ConnectionRefused, _ address: IPAddress?, _ error: String? = nil) -> ConnectionRefused {
         onRefused(why)
+        var metadata: Logger.Metadata = ["reason": "\(why.rawValue)"]
+        metadata["client"] = "\(address.map { "\($0)" } ?? "unknown")"
+        metadata["error"] = error.map { "\($0)" }
+        refusals.note(why, .notice, "Connection refused", metadata)
         return why
     }
 }
 
 package enum ConnectionRefused: String, Error {
-    case total, address, relay, tls
+    case total, address, relay, tls, timeout
 }
 
-/// Closes a connection on which no request has begun in time; later ones are under the idle time-out. Counts those on which
-/// something else than TLS came.
+/// Closes a connection on which no request has begun in time; later ones are under the idle time-out. Tells of these, and of
+/// those on which something else than TLS came.
 private final class FirstHeadDeadline: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = NIOAny
 
@@ -157,8 +169,12 @@ private final class FirstHeadDeadline: ChannelInboundHandler, RemovableChannelHa
     }
 
     func handlerAdded(context: ChannelHandlerContext) {
-        let channel = context.channel
-        deadline = context.eventLoop.scheduleTask(in: time) { channel.close(promise: nil) }
+        let (channel, onRefused) = (context.channel, onRefused)
+        deadline = context.eventLoop.scheduleTask(in: time) {
+            guard channel.isActive else { return }
+            onRefused(.timeout)
+            channel.close(promise: nil)
+        }
     }
 
     func handlerRemoved(context: ChannelHandlerContext) {
@@ -179,6 +195,8 @@ private final class FirstHeadDeadline: ChannelInboundHandler, RemovableChannelHa
 }
 
 extension Channel {
+    fileprivate var address: IPAddress? { remoteAddress.flatMap { IPAddress($0) } }
+
     /// Closes the connection when the other side has acknowledged nothing for so long, though something was sent to it.
     fileprivate func noticeDeadPeer(within time: Duration) throws {
         #if os(Linux)

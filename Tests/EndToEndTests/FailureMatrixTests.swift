@@ -80,10 +80,10 @@ struct FailureMatrixTests {
                 )
                 let backup = ["backup", scene.tenant.source, "--json"]
                 try await run(backup, scene, moment, tried.failure).expect(0)
-                // What it has stored is used by the next.
-                scene.storage.resetCounts()
+                // What it has stored is used by the next. Not by requests: one that was given up may come to its end now.
+                let stored = try await scene.stored()
                 try await scene.tenant.backup()
-                #expect(scene.storage.requests.allSatisfy { $0.kind != .put || $0.bytesIn < Self.size })
+                #expect(try await scene.stored() < stored + Self.size)
             }
             let restore = ["restore", "latest", "--target", scene.tenant.directory.path + "/target", "--json"]
             try await run(restore, scene, Self.restoreMoment, tried.failure).expect(0)
@@ -129,6 +129,8 @@ struct FailureMatrixTests {
                 #expect(result.status == 0 || reason == "unavailable", "\(result)")
             }
             let hasGoneOn = results[0].status == 0
+            func file(_ folder: String) throws -> Data { try Data(contentsOf: URL(filePath: folder + "/before")) }
+            if results[1].status == 0 { #expect(try file(tenant.restored("target")) == file(tenant.source)) }
             // Who ends while there is no network can't say goodbye: that is noticed after 15 minutes of silence.
             for left in try await scene.sessions() { try await scene.system.provider("session", "end", left) }
             scene.storage.resetCounts()
@@ -136,8 +138,10 @@ struct FailureMatrixTests {
             // What was stored before is used.
             let again = scene.requests(.put, "/packs/d/").reduce(0) { $0 + $1.bytesIn }
             #expect(again < (hasGoneOn ? 1 : 2 * Self.size))
-            try await tenant.restore("latest", to: "again").expect(0)
-            try await TreeComparison.expectEqual(tenant.source, tenant.restored("again"))
+            #expect(try await tenant.snapshots().count == (hasGoneOn ? 3 : 2))
+            // A restore that has ended is done again over what it has left.
+            try await tenant.restore("latest", to: "target").expect(0)
+            try await TreeComparison.expectEqual(tenant.source, tenant.restored("target"))
             try await tenant.hawser("check", "--read-data").expect(0)
             try await scene.expectExactLedger(hasOpenTickets: mode == .tickets && !hasGoneOn)
         }

@@ -80,32 +80,53 @@ struct LossTests {
         return role
     }
 
-    @Test("Of a repository's two gateway servers the one in use is lost: the backup goes on by the other")
+    @Test("Of a repository's two gateway servers the one in use is lost: backup and restore go on by the other")
     func gatewayServer() async throws {
         try await ProviderScene.withRepository(.gateway, spare: .spareMover) { scene in
             let tenant = scene.tenant
             try tenant.write("file", bytes: Self.size)
-            let gate = Gate()
-            scene.storage.add(holdPack(gate))
-            let command = try tenant.start(["backup", tenant.source])
-            defer {
-                gate.open()
-                command.send(SIGKILL)
-            }
-            try await gate.waitForArrivals(1)
-            let session = try #require(try await scene.sessions().first)
-            let movers: [ProviderScene.Role] = [.mover, .spareMover]
-            let used = try movers.filter { try scene.log($0).contains(session) }
-            try #require(used.count == 1)
-            try await scene.end(used[0], SIGKILL)
-            gate.open()
-            try await command.result().expect(0)
-            let other = try #require(movers.first { $0 != used[0] })
-            #expect(try scene.log(other).contains(session))
-            scene.storage.removeFaults()
-            try await expectWhole(scene)
+            let lost = try await run(["backup", tenant.source], losingGatewayServerAt: holdPack, scene)
+            try await tenant.hawser("check", "--read-data").expect(0)
+            // So that the restore has two again.
+            try await scene.start(lost)
+            let restore = ["restore", "latest", "--target", tenant.directory.path + "/target"]
+            _ = try await run(restore, losingGatewayServerAt: holdData, scene)
+            try await TreeComparison.expectEqual(tenant.source, tenant.restored("target"))
             try await scene.expectExactLedger()
         }
+    }
+
+    /// A data pack of a restore, of which a part has been sent.
+    private func holdData(_ gate: Gate) -> ServerFault {
+        ServerFault(.holdBody(afterBytes: 100_000, gate), on: [.get], keys: .containing("/packs/d/"))
+    }
+
+    /// - Returns: the one that was killed.
+    private func run(
+        _ arguments: [String],
+        losingGatewayServerAt fault: (Gate) -> ServerFault,
+        _ scene: ProviderScene
+    ) async throws -> ProviderScene.Role {
+        let gate = Gate()
+        scene.storage.add(fault(gate))
+        let command = try scene.tenant.start(arguments)
+        defer {
+            gate.open()
+            command.send(SIGKILL)
+        }
+        try await gate.waitForArrivals(1)
+        let session = try #require(try await scene.sessions().first)
+        let movers: [ProviderScene.Role] = [.mover, .spareMover]
+        let used = try movers.filter { try scene.log($0).contains(session) }
+        try #require(used.count == 1)
+        try await scene.end(used[0], SIGKILL)
+        gate.open()
+        try await command.result().expect(0)
+        let other = try #require(movers.first { $0 != used[0] })
+        #expect(try scene.log(other).contains(session))
+        try scene.storage.verifyAllFired()
+        scene.storage.removeFaults()
+        return used[0]
     }
 
     @Test(

@@ -134,11 +134,7 @@ public final class CloudGateway: Service {
                 try await share(first, &servers)
             } catch {
                 for server in servers { try? await server.close() }
-                throw HawserError(
-                    .unavailable,
-                    "The relay can't listen at \(address.forLog): \(error)",
-                    cause: error
-                )
+                throw HawserError(.unavailable, "The relay can't listen at \(address.forLog)", cause: error)
             }
         }
         isListening.withLockedValue { $0 = true }

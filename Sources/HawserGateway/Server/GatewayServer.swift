@@ -131,7 +131,6 @@ public final class GatewayServer: Service {
             link: link,
             slots: slots,
             metrics: metrics,
-            logger: logger,
             failures: ThrottledLog(logger)
         )
         let server = Server(
@@ -140,6 +139,7 @@ public final class GatewayServer: Service {
                 counter: counter,
                 context: { [self] in context.withLock { $0 } ?? first },
                 relays: configuration.relays,
+                logger: logger,
                 onRefused: { GatewayServerMetrics.refused($0.rawValue) },
                 responder: { request, writer, connection in try await service.respond(request, writer, connection) }
             ),

@@ -5,7 +5,6 @@ import HawserNetwork
 import HawserS3
 import HawserStorage
 import HummingbirdCore
-import Logging
 import NIOCore
 
 extension GatewayService {

@@ -21,12 +21,13 @@ struct GatewayService: Sendable {
     let link: ProviderLink
     let slots: FairSlots
     let metrics: GatewayServerMetrics
-    let logger: Logger
-    /// By operation.
+    /// By operation and, of what was refused, code.
     let failures: ThrottledLog<String>
 
     // After a refused upload, its client has so long to read why; the rest of its body is thrown away meanwhile.
     private static let patience = TimeAmount.seconds(15)
+    // What only who is wrong or hostile is refused with; other refusals belong to each day.
+    private static let suspicious: Set<String> = ["not_signed_in", "access_denied", "invalid_argument"]
 
     @concurrent
     func respond(_ request: Request, _ writer: consuming ResponseWriter, _ connection: ControlConnection) async throws {
@@ -61,16 +62,26 @@ struct GatewayService: Sendable {
                 throw HawserError(.invalidArgument, "There is no such path: keys are of the format's grammar.")
             }
         } catch {
-            var answer = GatewayAnswer(problem(error, route))
+            var answer = GatewayAnswer(problem(error, route, connection))
             answer.hasBody = request.method != .head
             answer.closes = request.method == .put
             return answer
         }
     }
 
-    private func problem(_ error: any Error, _ route: GatewayRoute) -> ControlProblem {
+    private func problem(
+        _ error: any Error,
+        _ route: GatewayRoute,
+        _ connection: ControlConnection
+    ) -> ControlProblem {
         if let problem = ControlProblem(answerable: error) {
-            logger.debug("Request refused", metadata: ["operation": "\(route.name)", "code": "\(problem.code)"])
+            let client = connection.address.map { "\($0)" } ?? "unknown"
+            failures.note(
+                "\(route.name) \(problem.code)",
+                Self.suspicious.contains(problem.code) ? .notice : .debug,
+                "Request refused",
+                ["operation": "\(route.name)", "code": "\(problem.code)", "client": "\(client)"]
+            )
             return problem
         }
         guard !(error is CancellationError) else {
@@ -146,7 +157,7 @@ struct GatewayService: Sendable {
             mover.count(requests: 1)
             try await slots.take(mover.order.tenant, in: mover.order.repository, connection.channel)
         } catch {
-            let answer = GatewayAnswer(problem(error, route))
+            let answer = GatewayAnswer(problem(error, route, connection))
             metrics.answered(route, answer.status)
             return try await answer.write(writer)
         }
@@ -161,7 +172,7 @@ struct GatewayService: Sendable {
                 head.headerFields[.contentRange] = "bytes \(range.lowerBound)-\(range.upperBound - 1)/*"
             }
         } catch {
-            let answer = GatewayAnswer(problem(error, route))
+            let answer = GatewayAnswer(problem(error, route, connection))
             metrics.answered(route, answer.status)
             return try await answer.write(writer)
         }

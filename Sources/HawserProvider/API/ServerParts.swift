@@ -53,6 +53,7 @@ struct ServerParts: Sendable {
             counter: counter,
             context: { certificates.context },
             relays: configuration.relays,
+            logger: logger,
             onRefused: ServerMetrics.refused,
             responder: { request, writer, connection in try await service.respond(request, writer, connection) }
         )

@@ -187,10 +187,21 @@ import Testing
     @Test func aConnectionThatSaysNothingIsClosed() async throws {
         try await withProvider {
             $0.limits.firstHead = .milliseconds(200)
-        } _: { _, client in
+        } _: { provider, client in
             try await withRawConnection(client.port) { silent in
                 _ = try await silent.readToEnd()
             }
+            #expect(provider.log.lines.contains("notice Connection refused client=127.0.0.1 reason=timeout"))
+        }
+    }
+
+    @Test func aConnectionThatSpeaksNoTLSIsClosed() async throws {
+        try await withProvider { provider, client in
+            try await withRawConnection(client.port) { plain in
+                try await plain.outbound.write(ByteBuffer(string: "GET / HTTP/1.1\r\n\r\n"))
+                _ = try await plain.readToEnd()
+            }
+            #expect(provider.log.lines.contains("notice Connection refused client=127.0.0.1 reason=tls"))
         }
     }
 

@@ -79,6 +79,10 @@ struct HostileTenantTests {
                 try await storeWhenFree(whole, tenant)
                 #expect(bench.storedKeys == [grant.folder + whole.key.path])
             }
+            for code in ["invalid_argument", "not_signed_in"] {
+                let line = "notice Request refused client=127.0.0.1 code=\(code) operation=put"
+                #expect(bench.provider.log.lines.contains(line))
+            }
         }
     }
 
