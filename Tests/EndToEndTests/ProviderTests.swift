@@ -129,6 +129,10 @@ struct ProviderSystemTests {
         // Nothing runs but the question itself.
         #expect(sessions.text.contains("Purpose") && !sessions.text.contains("laptop"), "\(sessions)")
 
+        let authority = try await system.provider("ca", "show", "--json")
+        let end = try #require(authority.message("summary")?["certificate_ends"] as? String)
+        #expect(try Date(end, strategy: .iso8601) > Date(timeIntervalSinceNow: 89 * 86_400), "\(authority)")
+
         // To the running server, by its socket.
         try await system.provider("quota", "set", "acme", "main", "1G")
         server.send(SIGKILL)

@@ -14,10 +14,12 @@ enum CertificateSource: Sendable {
     /// Our own authority, whose book is kept sealed.
     case book(CertificateStorage, domain: String)
     /// Somebody else's, who renews these files.
-    case files(ProviderServer.CertificateFiles)
+    case files(ProviderServer.CertificateFiles, domain: String, ConfigurationDatabase)
 
     // Chains of public authorities have some 5 KiB.
     private static let largestFile = 1 << 20
+
+    private static func serverName(_ domain: String) -> String { "control.\(domain)" }
 
     /// What the server shows and tells now.
     struct Loaded: Sendable {
@@ -46,7 +48,7 @@ enum CertificateSource: Sendable {
             }
             let events = try book.tend(now: now)
             if !events.isEmpty { try await storage.save(book) }
-            guard let server = book.servers["control.\(domain)"] else {
+            guard let server = book.servers[Self.serverName(domain)] else {
                 throw HawserError(
                     .invalidArgument,
                     "The certificates were made for \(book.domain), and this server is to be of \(domain). Set the "
@@ -60,13 +62,20 @@ enum CertificateSource: Sendable {
                 nextStep: book.nextChange,
                 events: events
             )
-        case .files(let files):
-            let given = try ServerCertificate.given(
+        case .files(let files, let domain, let database):
+            let given = try await GivenCertificates(
                 certificate: try await Self.read(files.certificate),
                 key: try await Self.read(files.key),
-                authority: try await Self.read(files.authority)
+                authority: try await Self.read(files.authority),
+                name: Self.serverName(domain),
+                now: now
             )
-            return Loaded(certificate: given, authorities: [given.authority], authorityEnds: try given.authorityEnds())
+            try await database.setGivenAuthorities(.init(domain: domain, authorities: given.authorities))
+            return Loaded(
+                certificate: given.server,
+                authorities: given.authorities,
+                authorityEnds: given.authorityEnds
+            )
         }
     }
 
@@ -74,8 +83,8 @@ enum CertificateSource: Sendable {
         guard case .book(let storage, let domain) = self else {
             throw HawserError(
                 .unsupported,
-                "The certificates of this server are given files. Change them where they are made; they are read again "
-                    + "within a minute."
+                "The certificates of this server are given files. Put the new root beside the old one into the file of "
+                    + "--certificate-authority; it is read again within a minute."
             )
         }
         var book = try await storage.load() ?? CertificateBook(domain: domain, now: now)
@@ -142,7 +151,7 @@ extension CertificateSource {
     init(_ configuration: ProviderServer.Configuration, _ database: ConfigurationDatabase) {
         self =
             if let files = configuration.certificateFiles {
-                .files(files)
+                .files(files, domain: configuration.domain, database)
             } else {
                 .book(CertificateStorage(database), domain: configuration.domain)
             }
@@ -157,5 +166,22 @@ extension CertificateStorage {
             loadBytes: { try await database.secret(Self.name)?.bytes },
             saveBytes: { try await database.setSecret(Self.name, Secret($0)) }
         )
+    }
+}
+
+/// Whom tenants trust where certificates are given: for join strings that are made while the server is stopped.
+struct GivenAuthorities: Codable, Hashable, Sendable {
+    var domain: String
+    /// DER.
+    var authorities: [Data]
+}
+
+extension ConfigurationDatabase {
+    func givenAuthorities() async throws -> GivenAuthorities? { try await read { try Setting.given.read($0) } }
+
+    /// - Parameter given: `nil` when the certificates are of our own authority.
+    func setGivenAuthorities(_ given: GivenAuthorities?) async throws {
+        guard try await givenAuthorities() != given else { return }
+        try await write { try Setting.given.set(given, $0.db) }
     }
 }
