@@ -1,4 +1,5 @@
 import Crypto
+import Glibc
 import HawserControl
 import HawserFormat
 import HawserStorage
@@ -13,7 +14,7 @@ import HawserStorage
 enum CertificateSource: Sendable {
     /// Our own authority, whose book is kept sealed.
     case book(CertificateStorage, domain: String)
-    /// Somebody else's, who renews these files.
+    /// Somebody else's, who renews these files. Gateway servers' are of our own authority, where there is one.
     case files(ProviderServer.CertificateFiles, domain: String, ConfigurationDatabase)
 
     // Chains of public authorities have some 5 KiB.
@@ -36,18 +37,13 @@ enum CertificateSource: Sendable {
     func load(now: Date) async throws -> Loaded {
         switch self {
         case .book(let storage, let domain):
-            var book: CertificateBook
-            if let kept = try await storage.load() {
-                book = kept
-            } else {
+            if try await storage.load() == nil {
                 guard DomainName.isProviders(domain) else {
                     throw HawserError(.invalidArgument, "This is no domain as the DNS has them.", place: domain)
                 }
-                book = try CertificateBook(domain: domain, now: now)
-                try await storage.save(book)
+                try await storage.save(CertificateBook(domain: domain, now: now))
             }
-            let events = try book.tend(now: now)
-            if !events.isEmpty { try await storage.save(book) }
+            guard let (book, events) = try await tended(now) else { throw noBook }
             guard let server = book.servers[Self.serverName(domain)] else {
                 throw HawserError(
                     .invalidArgument,
@@ -70,55 +66,68 @@ enum CertificateSource: Sendable {
                 name: Self.serverName(domain),
                 now: now
             )
-            try await database.setGivenAuthorities(.init(domain: domain, authorities: given.authorities))
+            let own = try await tended(now)
+            let authorities = given.authorities + (own?.book.authorities ?? [])
+            try await database.setGivenAuthorities(.init(domain: domain, authorities: authorities))
             return Loaded(
                 certificate: given.server,
-                authorities: given.authorities,
-                authorityEnds: given.authorityEnds
+                authorities: authorities,
+                authorityEnds: min(given.authorityEnds, own?.book.authorityEnds ?? given.authorityEnds),
+                nextStep: own?.book.nextChange,
+                events: own?.events ?? []
             )
         }
     }
 
-    func rotate(overlap: Duration, now: Date) async throws {
-        guard case .book(let storage, let domain) = self else {
-            throw HawserError(
-                .unsupported,
-                "The certificates of this server are given files. Put the new root beside the old one into the file of "
-                    + "--certificate-authority; it is read again within a minute."
-            )
+    private var storage: CertificateStorage {
+        switch self {
+        case .book(let storage, _): storage
+        case .files(_, _, let database): CertificateStorage(database)
         }
-        var book = try await storage.load() ?? CertificateBook(domain: domain, now: now)
+    }
+
+    /// What is due with our own authority is done; `nil` where there is none.
+    private func tended(_ now: Date) async throws -> (book: CertificateBook, events: [CertificateBook.Event])? {
+        guard var book = try await storage.load() else { return nil }
+        let events = try book.tend(now: now)
+        if !events.isEmpty { try await storage.save(book) }
+        return (book, events)
+    }
+
+    private var noBook: HawserError {
+        HawserError(
+            .unsupported,
+            "The certificates of this server are given files, and it has no authority of its own. Gateway servers need one: "
+                + "run `serve --domain` once without them. A given root is replaced by another beside it in its file."
+        )
+    }
+
+    func rotate(overlap: Duration, now: Date) async throws {
+        guard var book = try await storage.load() else { throw noBook }
         try book.rotate(overlap: TimeInterval(overlap.components.seconds), now: now)
         try await storage.save(book)
     }
 
     /// A certificate for a gateway server that keeps its key.
     ///
-    /// - Throws: `unsupported` where somebody else makes the certificates.
+    /// - Throws: `unsupported` where there is no authority of our own.
     func issue(name: String, publicKey: P256.Signing.PublicKey, now: Date) async throws -> (leaf: Data, end: Date) {
-        guard case .book(let storage, _) = self, let book = try await storage.load() else {
-            throw HawserError(
-                .unsupported,
-                "The certificates of this server are given files, so it can sign none for a gateway server. Gateway servers "
-                    + "need the provider's own authority (`hawser-provider init --domain`)."
-            )
-        }
+        guard let book = try await storage.load() else { throw noBook }
         return try book.issue(name: name, publicKey: publicKey, now: now)
     }
 
     private static func read(_ path: String) async throws -> [UInt8] {
         try await BlockingExecutor.shared.run {
-            do {
-                let data = try Data(contentsOf: URL(filePath: path))
-                guard data.count <= largestFile else {
-                    throw HawserError(.invalidArgument, "This is no certificate or key: it is too large.", place: path)
-                }
-                return Array(data)
-            } catch let error as HawserError {
-                throw error
-            } catch {
-                throw HawserError(.fileSystem, "Can't read this certificate or key.", place: path, cause: error)
+            let descriptor = Glibc.open(path, O_RDONLY | O_CLOEXEC)
+            guard descriptor >= 0 else { throw fileError("This certificate or key can't be read", path) }
+            defer { close(descriptor) }
+            guard let bytes = readAll(descriptor, limit: largestFile) else {
+                throw fileError("This certificate or key can't be read", path)
             }
+            guard bytes.count <= largestFile else {
+                throw HawserError(.invalidArgument, "This is no certificate or key: it is too large.", place: path)
+            }
+            return bytes
         }
     }
 }

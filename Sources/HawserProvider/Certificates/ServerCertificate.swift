@@ -58,7 +58,7 @@ struct GivenCertificates {
         do {
             chain = try Self.certificates(certificate)
             roots = try Self.certificates(authority)
-            guard let leaf = chain.first, let root = roots.first, roots.count <= 16 else { throw Self.unusable }
+            guard let leaf = chain.first, let root = roots.first, roots.count <= 8 else { throw Self.unusable }
             server = ServerCertificate(
                 chain: try chain.map { try $0.derBytes() },
                 key: Data(try NIOSSLPrivateKey(bytes: key, format: .pem).derBytes),

@@ -62,8 +62,9 @@ extension AuthorityCommand {
         var text = "Authorities that tenants trust: \(status.authorities.count)"
         text += "\nThe server's certificate ends: \(status.certificateEnds.text) UTC"
         text += status.isGiven ? "; whoever made it renews it." : "; it is renewed before."
-        text += "\nThe authority ends: \(status.authorityEnds.text) UTC"
-        text += "; it is replaced by \(status.isGiven ? "another beside it in its file" : "`ca rotate`")."
+        text += "\n\(status.isGiven ? "The first authority" : "The authority") ends: \(status.authorityEnds.text) UTC; "
+        text += status.isGiven ? "a given root is replaced by another in its file, our own" : "it is replaced"
+        text += " by `ca rotate`."
         if let next = status.nextStep { text += "\nThe rotation's next step: \(next.text) UTC" }
         try Output.show(status, options, text)
     }

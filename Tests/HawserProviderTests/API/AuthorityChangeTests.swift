@@ -2,6 +2,8 @@ import Crypto
 import Foundation
 import HawserControl
 import HawserFormat
+import HawserTestServer
+import HawserTesting
 import Logging
 import SwiftASN1
 import Testing
@@ -155,6 +157,34 @@ struct AuthorityChangeTests {
         }
     }
 
+    @Test("of our own signs for gateway servers where the server's certificate is given, and tenants trust both")
+    func gatewayServers() async throws {
+        let root = try GivenRoot("root")
+        try await withS3TestServer { storage in
+            try await withProviderFolder { provider in
+                let files = GivenFiles(provider.folder.path)
+                try files.write(try root.server(), [root])
+                try await provider.database.makeCertificates(domain: ServedProvider.domain)
+                let own = try #require(try await CertificateStorage(provider.database).load()).authorities
+                try await provider.withServer {
+                    $0.certificateFiles = files.paths
+                } _: { client async throws in
+                    let bench = try await GatewayBench(provider, storage, limit: 1 << 20)
+                    let session = try await client.signIn()
+                    #expect(session.authorities == [root.der] + own)
+                    try await bench.withServer(try await bench.join(client)) { port in
+                        let object = TestObject(.dataPack, length: 1000, seed: 1)
+                        let grant = try await bench.grant(client, session)
+                        try await bench.withStore(grant, ports: [port]) { store async throws in
+                            _ = try await store.put(object.key, object.bytes, sha256: object.sha256)
+                        }
+                        #expect(try await bench.stored(object.key, grant) == object.bytes)
+                    }
+                }
+            }
+        }
+    }
+
     @Test("is read again while the server runs, and what no tenant would accept changes nothing")
     func renewed() async throws {
         let (root, other) = (try GivenRoot("root"), try GivenRoot("other"))
@@ -182,6 +212,9 @@ struct AuthorityChangeTests {
                 #expect(keeper.authorities == [root.der])
             }
             #expect(log.lines.count { $0.contains("Renewing certificates failed") } == wrong.count)
+            await expectError(.unsupported) {
+                try await source.issue(name: "gs1", publicKey: P256.Signing.PrivateKey().publicKey, now: Date())
+            }
             // Through an authority between them.
             try files.write(try root.server(through: try GivenRoot("between", by: root)), [root, other])
             await keeper.tend()
