@@ -193,6 +193,7 @@ struct AuthorityChangeTests {
             let source = CertificateSource.files(files.paths, domain: ServedProvider.domain, provider.database)
             let log = ServerLog()
             let first = try root.server()
+            for line in first.key.split(separator: "\n").dropFirst().dropLast() { log.addSecret(String(line)) }
             try files.write(first, [root])
             let keeper = try await CertificateKeeper(source, logger: log.logger)
             let context = keeper.context
@@ -223,6 +224,7 @@ struct AuthorityChangeTests {
             // What has ended is an alarm, and no reason to keep what else the server does from being done.
             try files.write(try root.server(days: -1), [root])
             #expect(try await source.load(now: Date()).certificate.notAfter < Date())
+            log.expectNoSecret()
         }
     }
 }
