@@ -129,6 +129,10 @@ struct ProviderSystemTests {
         // Nothing runs but the question itself.
         #expect(sessions.text.contains("Purpose") && !sessions.text.contains("laptop"), "\(sessions)")
 
+        let authority = try await system.provider("ca", "show", "--json")
+        let end = try #require(authority.message("summary")?["certificate_ends"] as? String)
+        #expect(try Date(end, strategy: .iso8601) > Date(timeIntervalSinceNow: 89 * 86_400), "\(authority)")
+
         // To the running server, by its socket.
         try await system.provider("quota", "set", "acme", "main", "1G")
         server.send(SIGKILL)
@@ -160,5 +164,31 @@ struct ProviderSystemTests {
         for log in [ended.allText, closed.allText] {
             #expect(!log.contains("a secret of the storage") && !log.contains(join.suffix(40)))
         }
+    }
+    @Test("A second server on one database is refused, unless it takes over: then the first one ends")
+    func twoServers() async throws {
+        let system = try ProviderBench()
+        try await system.provider("init", "--domain", "backup.example")
+        let first = try system.startServer()
+        defer { first.send(SIGKILL) }
+        try await system.wait(for: [system.serverPort])
+        let refused = try await system.startServer("--json", port: system.gatewayPort).result()
+        refused.expect(1)
+        let problem = try #require(refused.message("exit_error"))
+        #expect(problem["reason"] as? String == "already_running")
+        #expect((problem["message"] as? String)?.contains("--take-over") == true, "\(refused)")
+        try await system.provider("tenant", "add", "one")
+
+        let second = try system.startServer("--take-over", port: system.gatewayPort)
+        defer { second.send(SIGKILL) }
+        try await system.wait(for: [system.gatewayPort])
+        // With its next sign of life.
+        let ended = try await first.result()
+        ended.expect(1)
+        #expect(ended.allText.contains("Another server has taken over"), "\(ended)")
+        try await system.provider("tenant", "add", "two")
+        #expect(try await system.provider("tenant", "list").text.contains("one"))
+        second.send(SIGTERM)
+        try await second.result().expect(0)
     }
 }

@@ -239,5 +239,17 @@ import Testing
         #expect(noDomain.errors.contains("--domain"))
         #expect(noDomain.errors.contains("Usage: hawser-provider serve "), "\(noDomain.errors)")
         #expect(try run("serve", "--json").json()["reason"] as? String == "usage")
+        let files = ["", "-key", "-authority"].flatMap { ["--certificate" + $0, folder + "/none.pem"] }
+        let unread = try run(["serve", "--domain", "backup.example"] + files)
+        #expect(unread.code == 1)
+        #expect(
+            unread.errors.hasSuffix("/none.pem: This certificate or key can't be read: No such file or directory.\n")
+        )
+        let key = folder + "/other.key"
+        try Data(String(repeating: "ab", count: 32).utf8).write(to: URL(fileURLWithPath: key))
+        try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: key)
+        let strange = try run("tenant", "list", "--key-file", key)
+        #expect(strange.code == 1)
+        #expect(strange.errors.hasSuffix("Give the key file that belongs to it.\n"), "\(strange.errors)")
     }
 }

@@ -43,16 +43,19 @@ struct AdminListener: Service {
                 place: path
             )
         }
+        // NIO removes the name that it has bound, whoever's file is there at the end: so it has one of its own, no longer
+        // than the socket's.
+        let name = parentFolder(of: path) + "/." + String(getpid(), radix: 36)
         let bound = Mutex<UInt64?>(nil)
         let server = Server(
             childChannelSetup: HTTP1Channel(
                 responder: { request, writer, _ in try await respond(request, writer) },
                 configuration: .init(idleTimeout: .seconds(60))
             ),
-            configuration: ServerConfiguration(address: .unixDomainSocket(path: path)),
+            configuration: ServerConfiguration(address: .unixDomainSocket(path: name)),
             onServerRunning: { _ in
-                restrict()
-                bound.withLock { $0 = Self.file(path) }
+                bound.withLock { $0 = Self.file(name) }
+                publish(name)
             },
             eventLoopGroup: MultiThreadedEventLoopGroup.singleton,
             logger: logger
@@ -67,13 +70,10 @@ struct AdminListener: Service {
         return hawser_file_status(AT_FDCWD, path, 0, &status) == 0 ? status.inode : nil
     }
 
-    private func restrict() {
+    private func publish(_ name: String) {
         // Between bind and here the folder's own mode (0700) keeps others out.
-        if chmod(path, 0o600) != 0 {
-            logger.error(
-                "The mode of the admin socket can't be set",
-                metadata: ["path": "\(path)", "errno": "\(errno)"]
-            )
+        if chmod(name, 0o600) != 0 || rename(name, path) != 0 {
+            logger.error("The admin socket can't be made", metadata: ["path": "\(path)", "errno": "\(errno)"])
         }
     }
 

@@ -36,7 +36,13 @@ extension ControlService {
                 repository: repository
             )
             try limitSnapshots(of: folder.id)
-            if let replaced { try await storageWork.noteArrival(of: replaced, in: folder.id) }
+            if let replaced {
+                do {
+                    try await storageWork.noteArrival(of: replaced, in: folder.id)
+                } catch {
+                    throw Self.storageTrouble(error)
+                }
+            }
         }
         let (quota, time) = try await database.commit(
             LedgerTarget(session, repository: repository),

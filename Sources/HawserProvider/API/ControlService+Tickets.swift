@@ -157,7 +157,7 @@ extension ControlService {
     }
 
     /// What a storage answered the server is the server's trouble, not the tenant's.
-    private static func storageTrouble(_ error: any Error) -> any Error {
+    static func storageTrouble(_ error: any Error) -> any Error {
         guard let error = error as? HawserError else { return error }
         return HawserError(
             .unavailable,

@@ -82,6 +82,7 @@ public final class ProviderServer: Service {
     /// Runs until cancelled, or shut down gracefully: then running requests end, event streams ask their clients to come
     /// back in a moment, and this returns when all connections are closed.
     public func run() async throws {
+        if configuration.certificateFiles == nil { try await database.setGivenAuthorities(nil) }
         let certificates = try await CertificateKeeper(
             CertificateSource(configuration, database),
             logger: logger

@@ -23,12 +23,14 @@ public struct AuthorityStatus: Codable, Sendable {
     public static let operation = "ca.show"
     /// DER of the authorities that tenants trust, the one that signs now first.
     public var authorities: [Data]
-    /// When the server's certificate ends, seconds since 1970. It is renewed before.
-    public var certificateEnds: Double
-    /// When the authority ends, seconds since 1970; once one is announced, that one. It is not renewed.
-    public var authorityEnds: Double
-    /// When a running rotation takes its next step, seconds since 1970.
-    public var nextStep: Double?
+    /// Whether somebody else makes the certificates, and renews their files.
+    public var isGiven: Bool
+    /// When the server's certificate ends. One of our own authority is renewed before.
+    public var certificateEnds: Moment
+    /// When the authority ends; once one is announced, that one. It is not renewed.
+    public var authorityEnds: Moment
+    /// When a running rotation takes its next step.
+    public var nextStep: Moment?
 }
 
 /// All commands: those of the certificates here, the others on the database.
@@ -61,10 +63,17 @@ struct ServerCommands: AdminTransport {
     private var status: AuthorityStatus {
         AuthorityStatus(
             authorities: certificates.authorities,
-            certificateEnds: certificates.notAfter.timeIntervalSince1970,
-            authorityEnds: certificates.authorityEnds.timeIntervalSince1970,
-            nextStep: certificates.nextStep?.timeIntervalSince1970
+            isGiven: certificates.isGiven,
+            certificateEnds: Moment(certificates.notAfter),
+            authorityEnds: Moment(certificates.authorityEnds),
+            nextStep: certificates.nextStep.map { Moment($0) }
         )
+    }
+}
+
+extension Moment {
+    init(_ date: Date) {
+        self.init(milliseconds: Int64(date.timeIntervalSince1970 * 1000))
     }
 }
 
@@ -82,8 +91,9 @@ extension ConfigurationDatabase {
         try await CertificateStorage(self).load()?.domain
     }
 
-    /// Makes join strings with the authorities of the database; `nil` where it has none.
+    /// Makes join strings with the authorities that the last server had; `nil` where there are none.
     public func joinStrings() async throws -> AdminService.JoinString? {
+        if let given = try await givenAuthorities() { return joinStrings(domain: given.domain) { given.authorities } }
         guard let book = try await CertificateStorage(self).load() else { return nil }
         return joinStrings(domain: book.domain) { book.authorities }
     }

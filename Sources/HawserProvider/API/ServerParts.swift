@@ -92,6 +92,8 @@ struct ServerParts: Sendable {
         let streams = Gauge(label: "hawser_control_streams")
         let connections = Gauge(label: "hawser_control_connections")
         let certificate = Gauge(label: "hawser_control_certificate_end_seconds")
+        // Before anybody reads that it has ended in 1970.
+        certificate.record(certificates.notAfter.timeIntervalSince1970)
         var ticks = 0
         while !Task.isCancelled {
             try? await Task.sleep(for: Self.tick)

@@ -90,7 +90,7 @@ struct AlarmWatch: Sendable {
     }
 
     private func nearEnd(_ end: Date, _ lead: Duration) -> Moment? {
-        let end = Moment(milliseconds: Int64(end.timeIntervalSince1970 * 1000))
+        let end = Moment(end)
         return end - database.clock.wall < lead ? end : nil
     }
 

@@ -106,7 +106,7 @@ private enum NameSuffix {
 }
 
 extension Certificate {
-    fileprivate func derBytes() throws -> Data {
+    func derBytes() throws -> Data {
         var serializer = DER.Serializer()
         try serializer.serialize(self)
         return Data(serializer.serializedBytes)

@@ -54,6 +54,9 @@ final class CertificateKeeper: Service {
     /// DER of all authorities that tenants shall trust; empty when the systems' roots are enough.
     var authorities: [Data] { current.withLock { $0.loaded.authorities } }
 
+    /// Whether somebody else makes the certificates.
+    var isGiven: Bool { if case .files = source { true } else { false } }
+
     /// When the certificate that is shown ends.
     var notAfter: Date { current.withLock { $0.loaded.certificate.notAfter } }
 

@@ -1,4 +1,5 @@
 import Crypto
+import Glibc
 import HawserControl
 import HawserFormat
 import HawserStorage
@@ -13,11 +14,13 @@ import HawserStorage
 enum CertificateSource: Sendable {
     /// Our own authority, whose book is kept sealed.
     case book(CertificateStorage, domain: String)
-    /// Somebody else's, who renews these files.
-    case files(ProviderServer.CertificateFiles)
+    /// Somebody else's, who renews these files. Gateway servers' are of our own authority, where there is one.
+    case files(ProviderServer.CertificateFiles, domain: String, ConfigurationDatabase)
 
     // Chains of public authorities have some 5 KiB.
     private static let largestFile = 1 << 20
+
+    private static func serverName(_ domain: String) -> String { "control.\(domain)" }
 
     /// What the server shows and tells now.
     struct Loaded: Sendable {
@@ -34,19 +37,14 @@ enum CertificateSource: Sendable {
     func load(now: Date) async throws -> Loaded {
         switch self {
         case .book(let storage, let domain):
-            var book: CertificateBook
-            if let kept = try await storage.load() {
-                book = kept
-            } else {
+            if try await storage.load() == nil {
                 guard DomainName.isProviders(domain) else {
                     throw HawserError(.invalidArgument, "This is no domain as the DNS has them.", place: domain)
                 }
-                book = try CertificateBook(domain: domain, now: now)
-                try await storage.save(book)
+                try await storage.save(CertificateBook(domain: domain, now: now))
             }
-            let events = try book.tend(now: now)
-            if !events.isEmpty { try await storage.save(book) }
-            guard let server = book.servers["control.\(domain)"] else {
+            guard let (book, events) = try await tended(now) else { throw noBook }
+            guard let server = book.servers[Self.serverName(domain)] else {
                 throw HawserError(
                     .invalidArgument,
                     "The certificates were made for \(book.domain), and this server is to be of \(domain). Set the "
@@ -60,56 +58,76 @@ enum CertificateSource: Sendable {
                 nextStep: book.nextChange,
                 events: events
             )
-        case .files(let files):
-            let given = try ServerCertificate.given(
+        case .files(let files, let domain, let database):
+            let given = try await GivenCertificates(
                 certificate: try await Self.read(files.certificate),
                 key: try await Self.read(files.key),
-                authority: try await Self.read(files.authority)
+                authority: try await Self.read(files.authority),
+                name: Self.serverName(domain),
+                now: now
             )
-            return Loaded(certificate: given, authorities: [given.authority], authorityEnds: try given.authorityEnds())
+            let own = try await tended(now)
+            let authorities = given.authorities + (own?.book.authorities ?? [])
+            try await database.setGivenAuthorities(.init(domain: domain, authorities: authorities))
+            return Loaded(
+                certificate: given.server,
+                authorities: authorities,
+                authorityEnds: min(given.authorityEnds, own?.book.authorityEnds ?? given.authorityEnds),
+                nextStep: own?.book.nextChange,
+                events: own?.events ?? []
+            )
         }
     }
 
-    func rotate(overlap: Duration, now: Date) async throws {
-        guard case .book(let storage, let domain) = self else {
-            throw HawserError(
-                .unsupported,
-                "The certificates of this server are given files. Change them where they are made; they are read again "
-                    + "within a minute."
-            )
+    private var storage: CertificateStorage {
+        switch self {
+        case .book(let storage, _): storage
+        case .files(_, _, let database): CertificateStorage(database)
         }
-        var book = try await storage.load() ?? CertificateBook(domain: domain, now: now)
+    }
+
+    /// What is due with our own authority is done; `nil` where there is none.
+    private func tended(_ now: Date) async throws -> (book: CertificateBook, events: [CertificateBook.Event])? {
+        guard var book = try await storage.load() else { return nil }
+        let events = try book.tend(now: now)
+        if !events.isEmpty { try await storage.save(book) }
+        return (book, events)
+    }
+
+    private var noBook: HawserError {
+        HawserError(
+            .unsupported,
+            "The certificates of this server are given files, and it has no authority of its own. Gateway servers need one: "
+                + "run `serve --domain` once without them. A given root is replaced by another beside it in its file."
+        )
+    }
+
+    func rotate(overlap: Duration, now: Date) async throws {
+        guard var book = try await storage.load() else { throw noBook }
         try book.rotate(overlap: TimeInterval(overlap.components.seconds), now: now)
         try await storage.save(book)
     }
 
     /// A certificate for a gateway server that keeps its key.
     ///
-    /// - Throws: `unsupported` where somebody else makes the certificates.
+    /// - Throws: `unsupported` where there is no authority of our own.
     func issue(name: String, publicKey: P256.Signing.PublicKey, now: Date) async throws -> (leaf: Data, end: Date) {
-        guard case .book(let storage, _) = self, let book = try await storage.load() else {
-            throw HawserError(
-                .unsupported,
-                "The certificates of this server are given files, so it can sign none for a gateway server. Gateway servers "
-                    + "need the provider's own authority (`hawser-provider init --domain`)."
-            )
-        }
+        guard let book = try await storage.load() else { throw noBook }
         return try book.issue(name: name, publicKey: publicKey, now: now)
     }
 
     private static func read(_ path: String) async throws -> [UInt8] {
         try await BlockingExecutor.shared.run {
-            do {
-                let data = try Data(contentsOf: URL(filePath: path))
-                guard data.count <= largestFile else {
-                    throw HawserError(.invalidArgument, "This is no certificate or key: it is too large.", place: path)
-                }
-                return Array(data)
-            } catch let error as HawserError {
-                throw error
-            } catch {
-                throw HawserError(.fileSystem, "Can't read this certificate or key.", place: path, cause: error)
+            let descriptor = Glibc.open(path, O_RDONLY | O_CLOEXEC)
+            guard descriptor >= 0 else { throw fileError("This certificate or key can't be read", path) }
+            defer { close(descriptor) }
+            guard let bytes = readAll(descriptor, limit: largestFile) else {
+                throw fileError("This certificate or key can't be read", path)
             }
+            guard bytes.count <= largestFile else {
+                throw HawserError(.invalidArgument, "This is no certificate or key: it is too large.", place: path)
+            }
+            return bytes
         }
     }
 }
@@ -142,7 +160,7 @@ extension CertificateSource {
     init(_ configuration: ProviderServer.Configuration, _ database: ConfigurationDatabase) {
         self =
             if let files = configuration.certificateFiles {
-                .files(files)
+                .files(files, domain: configuration.domain, database)
             } else {
                 .book(CertificateStorage(database), domain: configuration.domain)
             }
@@ -157,5 +175,22 @@ extension CertificateStorage {
             loadBytes: { try await database.secret(Self.name)?.bytes },
             saveBytes: { try await database.setSecret(Self.name, Secret($0)) }
         )
+    }
+}
+
+/// Whom tenants trust where certificates are given: for join strings that are made while the server is stopped.
+struct GivenAuthorities: Codable, Hashable, Sendable {
+    var domain: String
+    /// DER.
+    var authorities: [Data]
+}
+
+extension ConfigurationDatabase {
+    func givenAuthorities() async throws -> GivenAuthorities? { try await read { try Setting.given.read($0) } }
+
+    /// - Parameter given: `nil` when the certificates are of our own authority.
+    func setGivenAuthorities(_ given: GivenAuthorities?) async throws {
+        guard try await givenAuthorities() != given else { return }
+        try await write { try Setting.given.set(given, $0.db) }
     }
 }

@@ -2,7 +2,8 @@ import Crypto
 import HawserFormat
 import NIOCore
 import NIOSSL
-import X509
+import SwiftASN1
+@_spi(FixedExpiryValidationTime) import X509
 
 #if canImport(FoundationEssentials)
     import FoundationEssentials
@@ -27,11 +28,6 @@ struct ServerCertificate: Codable, Sendable {
         self.authority = authority
     }
 
-    func authorityEnds() throws -> Date {
-        let root = try NIOSSLCertificate(bytes: Array(authority), format: .der)
-        return Date(timeIntervalSince1970: TimeInterval(root.notValidAfter))
-    }
-
     /// TLS 1.3 only, as all that speaks this protocol is of one age.
     func makeContext() throws -> NIOSSLContext {
         var configuration = TLSConfiguration.makeServerConfiguration(
@@ -46,32 +42,62 @@ struct ServerCertificate: Codable, Sendable {
     }
 }
 
-extension ServerCertificate {
-    /// Of files in PEM that somebody else renews.
-    ///
-    /// - Parameter authority: the root that tenants pin.
-    static func given(certificate: [UInt8], key: [UInt8], authority: [UInt8]) throws -> ServerCertificate {
-        let unusable = HawserError(
-            .invalidArgument,
-            "The certificate and key that were given are no PEM files that belong together. Check tls.certificate, "
-                + "tls.key and tls.authority."
-        )
+/// Certificates of files in PEM that somebody else renews.
+struct GivenCertificates {
+    let server: ServerCertificate
+    /// DER of the roots that tenants pin: two of them while one takes the other's place.
+    let authorities: [Data]
+    /// Of the root that lasts longest.
+    let authorityEnds: Date
+
+    /// - Parameter name: the one that tenants check.
+    /// - Throws: `invalidArgument` for what no tenant would accept, unless it is for its time: what has ended is an alarm.
+    init(certificate: [UInt8], key: [UInt8], authority: [UInt8], name: String, now: Date) async throws {
+        let chain: [Certificate]
+        let roots: [Certificate]
         do {
-            let chain = try NIOSSLCertificate.fromPEMBytes(certificate)
-            let roots = try NIOSSLCertificate.fromPEMBytes(authority)
-            guard let leaf = chain.first, let root = roots.first else { throw unusable }
-            let made = ServerCertificate(
-                chain: try chain.map { Data(try $0.toDERBytes()) },
+            chain = try Self.certificates(certificate)
+            roots = try Self.certificates(authority)
+            guard let leaf = chain.first, let root = roots.first, roots.count <= 8 else { throw Self.unusable }
+            server = ServerCertificate(
+                chain: try chain.map { try $0.derBytes() },
                 key: Data(try NIOSSLPrivateKey(bytes: key, format: .pem).derBytes),
-                notAfter: Date(timeIntervalSince1970: TimeInterval(leaf.notValidAfter)),
-                authority: Data(try root.toDERBytes())
+                notAfter: leaf.notValidAfter,
+                authority: try root.derBytes()
             )
+            authorities = try roots.map { try $0.derBytes() }
+            authorityEnds = roots.map(\.notValidAfter).max() ?? root.notValidAfter
             // Finds a key that belongs to another certificate.
-            _ = try made.makeContext()
-            return made
+            _ = try server.makeContext()
         } catch {
-            throw unusable.caused(by: error)
+            throw Self.unusable.caused(by: error)
         }
+        let time = min(max(now, chain[0].notValidBefore), chain[0].notValidAfter)
+        var verifier = Verifier(rootCertificates: CertificateStore(roots)) {
+            RFC5280Policy(fixedExpiryValidationTime: time)
+            ServerIdentityPolicy(serverHostname: name, serverIP: nil)
+        }
+        let intermediates = CertificateStore(chain.dropFirst())
+        guard case .validCertificate = await verifier.validate(leaf: chain[0], intermediates: intermediates) else {
+            throw HawserError(
+                .invalidArgument,
+                "No tenant would accept the certificate that was given: it must be for this name, and its chain in "
+                    + "--certificate must lead to a root in --certificate-authority.",
+                place: name
+            )
+        }
+    }
+
+    private static func certificates(_ pem: [UInt8]) throws -> [Certificate] {
+        try NIOSSLCertificate.fromPEMBytes(pem).map { try Certificate(derEncoded: try $0.toDERBytes()) }
+    }
+
+    private static var unusable: HawserError {
+        HawserError(
+            .invalidArgument,
+            "What was given are no PEM files of a certificate, its key and its root. Check --certificate, "
+                + "--certificate-key and --certificate-authority."
+        )
     }
 }
 

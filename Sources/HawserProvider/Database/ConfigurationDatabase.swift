@@ -149,8 +149,7 @@ public final class ConfigurationDatabase: Sendable {
         } catch {
             throw HawserError(
                 .wrongProviderKey,
-                "This is not the provider key of this database. Give the key file that belongs to it.",
-                cause: error
+                "This is not the provider key of this database. Give the key file that belongs to it."
             )
         }
     }

@@ -41,3 +41,7 @@ extension Setting<LedgerSettings> {
 extension Setting<RecoveryState> {
     static var recovery: Setting { Setting(name: "recovery") }
 }
+
+extension Setting<GivenAuthorities> {
+    static var given: Setting { Setting(name: "givenAuthorities") }
+}

@@ -60,13 +60,12 @@ extension AuthorityCommand {
         }
         let status = try JSONDecoder().decode(AuthorityStatus.self, from: answer)
         var text = "Authorities that tenants trust: \(status.authorities.count)"
-        text += "\nThe server's certificate ends: \(Self.text(status.certificateEnds)); it is renewed before."
-        text += "\nThe authority ends: \(Self.text(status.authorityEnds)); it is replaced by `ca rotate`."
-        if let next = status.nextStep { text += "\nThe rotation's next step: \(Self.text(next))" }
+        text += "\nThe server's certificate ends: \(status.certificateEnds.text) UTC"
+        text += status.isGiven ? "; whoever made it renews it." : "; it is renewed before."
+        text += "\n\(status.isGiven ? "The first authority" : "The authority") ends: \(status.authorityEnds.text) UTC; "
+        text += status.isGiven ? "a given root is replaced by another in its file, our own" : "it is replaced"
+        text += " by `ca rotate`."
+        if let next = status.nextStep { text += "\nThe rotation's next step: \(next.text) UTC" }
         try Output.show(status, options, text)
-    }
-
-    private static func text(_ seconds: Double) -> String {
-        Moment(milliseconds: Int64(seconds * 1000)).text + " UTC"
     }
 }

@@ -9,8 +9,9 @@ struct InitCommand: AsyncParsableCommand {
         discussion: """
             The key seals what is secret in the database: keep a copy of its file, apart from the backups of the database.
 
-            With a domain it makes the certificates too: the server will be control.DOMAIN, for good, since tenants know
-            that name. It need not be in the DNS. Without one they are made when `serve --domain` first runs.
+            With a domain it makes an authority and the server's certificate too: the server will be control.DOMAIN, for
+            good, since tenants know that name. It need not be in the DNS. Without one they are made when `serve --domain` first runs, or given by
+            files of somebody else's: `serve --domain DOMAIN --certificate FILE …`.
 
             Example: hawser-provider init --domain backup.example.org --key-file /etc/hawser/provider.key
             """

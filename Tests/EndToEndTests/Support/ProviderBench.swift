@@ -60,10 +60,10 @@ struct ProviderBench {
         return result
     }
 
-    func startServer() throws -> RunningCommand {
+    func startServer(_ options: String..., port: UInt16? = nil) throws -> RunningCommand {
         try RunningCommand(
             HawserBinary.path("hawser-provider"),
-            ["serve", "--listen", "127.0.0.1:\(serverPort)", "--relay", "127.0.0.1"],
+            ["serve", "--listen", "127.0.0.1:\(port ?? serverPort)", "--relay", "127.0.0.1"] + options,
             environment: environment
         )
     }

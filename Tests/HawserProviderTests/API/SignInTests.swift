@@ -1,5 +1,6 @@
 import AsyncHTTPClient
 import Crypto
+import Dispatch
 import GRDB
 import HTTPTypes
 import HawserControl
@@ -84,17 +85,38 @@ import Testing
     ) async throws -> Set<String> {
         traced.withLock { $0 = [] }
         let impostor = TestClient.Device(id: device, key: .init())
-        // Another of the pool's connections, which nobody traces, may take one of them.
-        for _ in 0..<20 {
-            let request = try client.signInRequest(impostor, nonce: try await client.nonce())
-            let answer = try await client.post(ControlAPI.sessions, request)
-            #expect(answer.status == 401)
-        }
+        let request = try client.signInRequest(impostor, nonce: try await client.nonce())
+        let answer = try await client.post(ControlAPI.sessions, request)
+        #expect(answer.status == 401)
         // Not what the server does by itself.
         let own = traced.withLock { $0 }.filter {
             $0.contains(device.text) || $0.contains(client.provider.tenant.text)
         }
         return Set(own.map { $0.replacing(device.text, with: "ID") })
+    }
+
+    /// All of the pool's connections for reading: any may take a query. Each is held until all are.
+    private func trace(_ pool: DatabasePool, _ traced: Shared<[String]>) async throws {
+        let count = pool.configuration.maximumReaderCount
+        let (held, all) = (Shared(0), DispatchSemaphore(value: 0))
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for _ in 0..<count {
+                group.addTask {
+                    try await pool.read { db in
+                        db.trace { event in
+                            guard case .statement(let statement) = event else { return }
+                            traced.withLock { $0.append(statement.expandedSQL) }
+                        }
+                        let isLast = held.withLock { held in
+                            held += 1
+                            return held == count
+                        }
+                        if isLast { for _ in 1..<count { all.signal() } } else { all.wait() }
+                    }
+                }
+            }
+            try await group.waitForAll()
+        }
     }
 
     /// Time is hard to compare; what the database is asked for is not.
@@ -104,12 +126,7 @@ import Testing
             let revoked = try await client.register()
             try await provider.database.revokeDevice(revoked.id)
             let traced = Shared<[String]>([])
-            try await provider.database.pool.read { db in
-                db.trace { event in
-                    guard case .statement(let statement) = event else { return }
-                    traced.withLock { $0.append(statement.expandedSQL) }
-                }
-            }
+            try await trace(provider.database.pool, traced)
             let unknown = try await statements(.random(), traced, client)
             let impostors = try await statements(device.id, traced, client)
             let revokeds = try await statements(revoked.id, traced, client)

@@ -51,7 +51,7 @@ struct GatewayBench: Sendable {
     }
 
     var authorities: [Data] {
-        get async throws { try #require(try await CertificateStorage(provider.database).load()).authorities }
+        get async throws { try await provider.authorities() }
     }
 
     /// - Parameter gateway: The way to the provider's server; without one it is asked itself.

@@ -72,6 +72,41 @@ import Testing
         }
     }
 
+    /// After a restore of the database, for one, nobody knows when a snapshot came but the storage.
+    @Test func aReplacedSnapshotThatNobodyToldOfHasTheStoragesTime() async throws {
+        try await StoredTenants.with { stored in
+            let tenant = try await stored.tenant()
+            let (work, database, clock) = (stored.work(), tenant.database, stored.provider.clock)
+            let (untold, told, never) = (key(), key(), key())
+            let came = clock.wall
+            try await stored.store([ObjectRecord(key: untold.path, length: 10)], tenant)
+            stored.provider.advance(.seconds(86_400))
+            let session = try await tenant.session()
+            let toldAt = clock.wall
+            _ = try await database.commit(session, [], before: told)
+            stored.provider.advance(.seconds(86_400))
+            stored.server.resetCounts()
+            for snapshot in [untold, told, never] { try await work.noteArrival(of: snapshot, in: tenant.folder) }
+            // What is known already is not asked for.
+            #expect(stored.server.requests.map(\.kind) == [.head, .head])
+            try await work.noteArrival(of: untold, in: tenant.folder)
+            #expect(stored.server.requests.count == 2)
+
+            var expected = [untold: came, told: toldAt]
+            for (old, time) in [(untold, came), (told, toldAt), (never, clock.wall)] {
+                let new = key()
+                _ = try await database.commit(session, [], before: new, replacing: old)
+                expected[new] = time
+            }
+            let receipts = try await database.receipts(tenant.folder, after: nil, limit: 100)
+            #expect(receipts.count == expected.count)
+            for (snapshot, time) in expected {
+                let receipt = receipts.first { $0.snapshot == snapshot.name?.hex }
+                #expect(receipt?.receivedAt == time.seconds, "\(snapshot)")
+            }
+        }
+    }
+
     /// A tenant who stored more than it had leased.
     @Test(arguments: [false, true]) func theCheatIsFound(isSettled: Bool) async throws {
         try await StoredTenants.with { stored in

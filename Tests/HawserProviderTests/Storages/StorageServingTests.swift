@@ -2,6 +2,7 @@ import HawserControl
 import HawserFormat
 import HawserTestServer
 import HawserTesting
+import NIOHTTP1
 import Testing
 
 @testable import HawserProvider
@@ -37,6 +38,31 @@ import Testing
             ).value(DeletionAnswer.self)
             #expect((answer.deleted, answer.waiting) == (1, 0))
             #expect(server.keys(in: "hawser", prefix: path) == [])
+        }
+    }
+
+    @Test func aReplacedSnapshotIsAskedForAndAStorageThatRefusesIsNotTheTenantsTrouble() async throws {
+        try await Self.with { _, client, server, live, path in
+            let (old, new) = (key(), key())
+            try await server.store(path + old.path, [1], in: "hawser")
+            let session = try await client.signIn(purpose: .backup)
+            func commit() async throws -> TestClient.Answer {
+                try await client.post(
+                    ControlAPI.commits(live.id),
+                    CommitRequest(objects: [], snapshot: new.path, replaces: old.path),
+                    token: session.token
+                )
+            }
+            server.add(ServerFault(.answer(.error(403, "AccessDenied", "not yours")), occurrence: .every))
+            let refused = try await commit()
+            #expect((refused.status, refused.code) == (503, "unavailable"))
+            try server.verifyAllFired()
+            server.removeFaults()
+            #expect(try await commit().status == 200)
+            let receipts = try await client.send(.GET, ControlAPI.receipts(live.id), token: session.token)
+                .value(ReceiptsAnswer.self).receipts
+            #expect(Set(receipts.map(\.snapshot)) == Set([old, new].compactMap { $0.name?.hex }))
+            #expect(Set(receipts.map(\.receivedAt)).count == 1)
         }
     }
 

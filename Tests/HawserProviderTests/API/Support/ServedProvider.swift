@@ -55,6 +55,12 @@ final class ServedProvider: Sendable {
         return configuration
     }
 
+    /// Of the server that runs, or ran last.
+    func authorities() async throws -> [Data] {
+        if let given = try await database.givenAuthorities() { return given.authorities }
+        return try #require(try await CertificateStorage(database).load()).authorities
+    }
+
     /// Runs a server for the time of `body`; then it is stopped gracefully.
     func withServer<Result: Sendable>(
         _ change: (inout ProviderServer.Configuration) -> Void = { _ in },
@@ -74,8 +80,7 @@ final class ServedProvider: Sendable {
                 try await tasks.waitForAll()
                 throw HawserError(.unavailable, "The server ended before it listened.")
             }
-            let authorities = try #require(try await CertificateStorage(database).load()).authorities
-            let client = TestClient(self, port: port, authorities: authorities) {
+            let client = TestClient(self, port: port, authorities: try await authorities()) {
                 await group.triggerGracefulShutdown()
             }
             let result: Swift.Result<Result, any Error>

@@ -121,21 +121,20 @@ struct TestClient: Sendable {
     func join() async throws -> JoinString {
         let code = try await provider.database.addJoinCode(.device(tenant: provider.tenant, subtenant: nil))
         provider.log.addSecret(code)
-        let authorities = try #require(try await CertificateStorage(provider.database).load()).authorities
         return JoinString(
             domain: ServedProvider.domain,
             gateways: [try #require(GatewayAddress("127.0.0.1:\(port)"))],
             tenant: "acme",
-            authorities: authorities,
+            authorities: try await provider.authorities(),
             code: code
         )
     }
 
-    func logIn() async throws -> (ProviderProfile, DeviceKey) {
+    func logIn(as name: String = "acme") async throws -> (ProviderProfile, DeviceKey) {
         let join = try JoinString(parsing: try await join().text)
         let folder = ProfileFolder(provider.folder.path + "/profiles")
-        _ = try await Registration(join).register(as: "acme", in: folder, device: "laptop", environment: { _ in nil })
-        let profile = try folder.read("acme")
+        _ = try await Registration(join).register(as: name, in: folder, device: "laptop", environment: { _ in nil })
+        let profile = try folder.read(name)
         return (profile, try await profile.key.deviceKey(environment: { _ in nil }))
     }
 

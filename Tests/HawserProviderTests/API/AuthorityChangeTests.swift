@@ -1,0 +1,323 @@
+import Crypto
+import Foundation
+import HawserControl
+import HawserFormat
+import HawserTestServer
+import HawserTesting
+import Logging
+import SwiftASN1
+import Testing
+import X509
+
+@testable import HawserProvider
+
+/// Tenants' machines and the server, over TLS, while another authority takes the old one's place.
+@Suite("An authority of the provider's")
+struct AuthorityChangeTests {
+    /// A machine with what it knows of the authorities.
+    private struct Machine {
+        var profile: ProviderProfile
+        let key: DeviceKey
+
+        init(_ client: TestClient, _ name: String) async throws {
+            (profile, key) = try await client.logIn(as: name)
+        }
+
+        /// - Returns: whether it trusts the server; then it has learned what that tells.
+        mutating func signsIn(_ client: TestClient) async throws -> Bool {
+            profile.gateways = [try #require(GatewayAddress("127.0.0.1:\(client.port)"))]
+            let learned = Shared(profile)
+            let learn = { @Sendable (changed: ProviderProfile) in learned.withLock { $0 = changed } }
+            var settings = ProviderConnection.Settings()
+            settings.patience = .zero
+            do {
+                _ = try await withProviderConnection(
+                    profile,
+                    key: key,
+                    purpose: .restore,
+                    agent: "test",
+                    settings: settings,
+                    logger: client.provider.log.logger,
+                    onProfileChange: learn
+                ) { try await $0.waitUntilConnected() }
+            } catch let error as HawserError where error.code == .unavailable {
+                return false
+            }
+            profile = learned.withLock { $0 }
+            return true
+        }
+    }
+
+    @Test("of our own is announced, signs after the overlap, and the old one is dropped after another")
+    func own() async throws {
+        let day: TimeInterval = 86_400
+        try await withProviderFolder { provider in
+            let storage = CertificateStorage(provider.database)
+            // As many days ago as the stage wants, so that what is shown is good today.
+            var book = try CertificateBook(domain: ServedProvider.domain, now: Date() - 61 * day)
+            try await storage.save(book)
+            let old = book.authorities
+            var (steady, late) = try await provider.withServer { client async throws in
+                (try await Machine(client, "steady"), try await Machine(client, "late"))
+            }
+            #expect(late.profile.authorities == old)
+
+            book = try #require(try await storage.load())
+            try book.rotate(overlap: 30 * day, now: Date() - 29 * day)
+            try await storage.save(book)
+            let both = book.authorities
+            var newcomer = try await provider.withServer { client async throws in
+                #expect(try await steady.signsIn(client))
+                #expect(steady.profile.authorities == both)
+                return try await Machine(client, "newcomer")
+            }
+            #expect(newcomer.profile.authorities == both)
+
+            // Two days later the new one signs.
+            book = try CertificateBook.aged(book, by: 2 * day)
+            try await storage.save(book)
+            try await provider.withServer { client async throws in
+                #expect(try await newcomer.signsIn(client))
+                #expect(try await steady.signsIn(client))
+                #expect(try await !late.signsIn(client))
+            }
+            #expect(steady.profile.authorities == [both[1], both[0]])
+
+            book = try CertificateBook.aged(try #require(try await storage.load()), by: 31 * day)
+            try await storage.save(book)
+            try await provider.withServer { client async throws in
+                #expect(try await steady.signsIn(client))
+                #expect(try await newcomer.signsIn(client))
+                #expect(try await !late.signsIn(client))
+            }
+            #expect(steady.profile.authorities == [both[1]])
+        }
+    }
+
+    @Test("of somebody else's is given as files, and another root stands beside it in its file for the overlap")
+    func given() async throws {
+        let (old, new) = (try GivenRoot("old"), try GivenRoot("new"))
+        try await withProviderFolder { provider in
+            let files = GivenFiles(provider.folder.path)
+            func served<Result: Sendable>(
+                by signer: GivenRoot,
+                _ roots: [GivenRoot],
+                _ body: (TestClient) async throws -> Result
+            ) async throws -> Result {
+                try files.write(try signer.server(), roots)
+                return try await provider.withServer(
+                    {
+                        $0.certificateFiles = files.paths
+                        $0.folder = provider.folder
+                    },
+                    body
+                )
+            }
+            let socket = provider.folder.adminSocket
+            var (steady, late) = try await served(by: old, [old]) { client async throws in
+                try await AdminClient.withClient(socket: socket) { admin in
+                    let shown = try await admin.perform(AuthorityStatus.operation, Data())
+                    let status = try JSONDecoder().decode(AuthorityStatus.self, from: shown)
+                    #expect(status.isGiven && status.authorities == [old.der])
+                    await expectError(.unsupported) {
+                        try await admin.perform(
+                            RotateAuthority.operation,
+                            try JSONEncoder().encode(RotateAuthority(days: 30))
+                        )
+                    }
+                }
+                return (try await Machine(client, "steady"), try await Machine(client, "late"))
+            }
+            #expect(steady.profile.authorities == [old.der])
+
+            var newcomer = try await served(by: old, [old, new]) { client async throws in
+                #expect(try await steady.signsIn(client))
+                return try await Machine(client, "newcomer")
+            }
+            for machine in [steady, newcomer] { #expect(machine.profile.authorities == [old.der, new.der]) }
+
+            try await served(by: new, [new]) { client async throws in
+                #expect(try await steady.signsIn(client))
+                #expect(try await newcomer.signsIn(client))
+                #expect(try await !late.signsIn(client))
+            }
+            // A join string that is made while the server is stopped pins the same.
+            let admin = AdminService(
+                provider.database,
+                folder: provider.folder,
+                joinString: try await provider.database.joinStrings()
+            )
+            _ = try await admin.perform(GatewayAdd(name: "g1", kind: .relay, address: "127.0.0.1:6180"))
+            let answer = try await admin.perform(TenantJoinCode(tenant: "acme"))
+            provider.log.addSecret(answer.code)
+            #expect(try JoinString(parsing: answer.joinString).authorities == [new.der])
+            // So it does again after the server has gone back to an authority of its own.
+            let own = try await provider.withServer { _ in try await provider.authorities() }
+            #expect(own != [new.der])
+        }
+    }
+
+    @Test("of our own signs for gateway servers where the server's certificate is given, and tenants trust both")
+    func gatewayServers() async throws {
+        let root = try GivenRoot("root")
+        try await withS3TestServer { storage in
+            try await withProviderFolder { provider in
+                let files = GivenFiles(provider.folder.path)
+                try files.write(try root.server(), [root])
+                try await provider.database.makeCertificates(domain: ServedProvider.domain)
+                let own = try #require(try await CertificateStorage(provider.database).load()).authorities
+                try await provider.withServer {
+                    $0.certificateFiles = files.paths
+                } _: { client async throws in
+                    let bench = try await GatewayBench(provider, storage, limit: 1 << 20)
+                    let session = try await client.signIn()
+                    #expect(session.authorities == [root.der] + own)
+                    try await bench.withServer(try await bench.join(client)) { port in
+                        let object = TestObject(.dataPack, length: 1000, seed: 1)
+                        let grant = try await bench.grant(client, session)
+                        try await bench.withStore(grant, ports: [port]) { store async throws in
+                            _ = try await store.put(object.key, object.bytes, sha256: object.sha256)
+                        }
+                        #expect(try await bench.stored(object.key, grant) == object.bytes)
+                    }
+                }
+            }
+        }
+    }
+
+    @Test("is read again while the server runs, and what no tenant would accept changes nothing")
+    func renewed() async throws {
+        let (root, other) = (try GivenRoot("root"), try GivenRoot("other"))
+        try await TestProvider.with { provider in
+            let files = GivenFiles(provider.folder.path)
+            let source = CertificateSource.files(files.paths, domain: ServedProvider.domain, provider.database)
+            let log = ServerLog()
+            let first = try root.server()
+            for line in first.key.split(separator: "\n").dropFirst().dropLast() { log.addSecret(String(line)) }
+            try files.write(first, [root])
+            let keeper = try await CertificateKeeper(source, logger: log.logger)
+            let context = keeper.context
+            let wrong: [(GivenServer, [GivenRoot])] = [
+                // Of another root, for another name, with another's key.
+                (try other.server(), [root]),
+                (try root.server(name: "other." + ServedProvider.domain), [root]),
+                (GivenServer(chain: first.chain, key: try root.server().key), [root]),
+                (GivenServer(chain: "", key: first.key), [root]),
+                (first, []),
+            ]
+            for (server, roots) in wrong {
+                try files.write(server, roots)
+                await expectError(.invalidArgument) { try await source.load(now: Date()) }
+                await keeper.tend()
+                #expect(keeper.context === context)
+                #expect(keeper.authorities == [root.der])
+            }
+            #expect(log.lines.count { $0.contains("Renewing certificates failed") } == wrong.count)
+            await expectError(.unsupported) {
+                try await source.issue(name: "gs1", publicKey: P256.Signing.PrivateKey().publicKey, now: Date())
+            }
+            // Through an authority between them.
+            try files.write(try root.server(through: try GivenRoot("between", by: root)), [root, other])
+            await keeper.tend()
+            #expect(keeper.context !== context)
+            #expect(keeper.authorities == [root.der, other.der])
+            // What has ended is an alarm, and no reason to keep what else the server does from being done.
+            try files.write(try root.server(days: -1), [root])
+            #expect(try await source.load(now: Date()).certificate.notAfter < Date())
+            log.expectNoSecret()
+        }
+    }
+}
+
+extension CertificateBook {
+    /// As it will be in so many seconds: nobody can show a certificate of the future.
+    fileprivate static func aged(_ book: CertificateBook, by seconds: TimeInterval) throws -> CertificateBook {
+        var fields = try #require(
+            try JSONSerialization.jsonObject(with: try JSONEncoder().encode(book)) as? [String: Any]
+        )
+        for (name, field) in [("next", "switchAt"), ("previous", "retireAt")] {
+            guard var step = fields[name] as? [String: Any], let time = step[field] as? Double else { continue }
+            step[field] = time - seconds
+            fields[name] = step
+        }
+        return try JSONDecoder().decode(CertificateBook.self, from: try JSONSerialization.data(withJSONObject: fields))
+    }
+}
+
+/// PEM.
+private struct GivenServer {
+    var chain: String
+    var key: String
+}
+
+private struct GivenFiles {
+    let paths: ProviderServer.CertificateFiles
+
+    init(_ folder: String) {
+        paths = .init(certificate: folder + "/chain.pem", key: folder + "/key.pem", authority: folder + "/root.pem")
+    }
+
+    func write(_ server: GivenServer, _ roots: [GivenRoot]) throws {
+        try Data(server.chain.utf8).write(to: URL(filePath: paths.certificate))
+        try Data(server.key.utf8).write(to: URL(filePath: paths.key))
+        try Data(roots.map(\.pem).joined(separator: "\n").utf8).write(to: URL(filePath: paths.authority))
+    }
+}
+
+/// An authority as somebody else has it.
+private struct GivenRoot {
+    private let key = P256.Signing.PrivateKey()
+    private let certificate: Certificate
+    let der: Data
+    let pem: String
+
+    init(_ name: String, by parent: GivenRoot? = nil) throws {
+        let extensions = try Certificate.Extensions {
+            Critical(BasicConstraints.isCertificateAuthority(maxPathLength: nil))
+            Critical(KeyUsage(keyCertSign: true))
+        }
+        let issuer = parent.map { (Optional($0.certificate), $0.key) } ?? (nil, key)
+        certificate = try Self.sign(key.publicKey, name, by: issuer, 30, extensions)
+        let document = try certificate.serializeAsPEM()
+        (der, pem) = (Data(document.derBytes), document.pemString)
+    }
+
+    func server(
+        name: String = TestClient.serverName,
+        through between: GivenRoot? = nil,
+        days: TimeInterval = 30
+    ) throws -> GivenServer {
+        let signer = between ?? self
+        let leafKey = P256.Signing.PrivateKey()
+        let extensions = try Certificate.Extensions {
+            Critical(BasicConstraints.notCertificateAuthority)
+            try ExtendedKeyUsage([.serverAuth])
+            SubjectAlternativeNames([.dnsName(name)])
+        }
+        let leaf = try Self.sign(leafKey.publicKey, name, by: (signer.certificate, signer.key), days, extensions)
+        let chain = [try leaf.serializeAsPEM().pemString] + [between?.pem].compactMap(\.self)
+        return GivenServer(chain: chain.joined(separator: "\n"), key: leafKey.pemRepresentation)
+    }
+
+    private static func sign(
+        _ publicKey: P256.Signing.PublicKey,
+        _ name: String,
+        by issuer: (certificate: Certificate?, key: P256.Signing.PrivateKey),
+        _ days: TimeInterval,
+        _ extensions: Certificate.Extensions
+    ) throws -> Certificate {
+        let subject = try DistinguishedName { CommonName(name) }
+        return try Certificate(
+            version: .v3,
+            serialNumber: Certificate.SerialNumber(),
+            publicKey: Certificate.PublicKey(publicKey),
+            notValidBefore: Date() - 3 * 86_400,
+            notValidAfter: Date() + days * 86_400,
+            issuer: issuer.certificate?.subject ?? subject,
+            subject: subject,
+            signatureAlgorithm: .ecdsaWithSHA256,
+            extensions: extensions,
+            issuerPrivateKey: Certificate.PrivateKey(issuer.key)
+        )
+    }
+}
