@@ -38,7 +38,7 @@ public struct ServerLimits: Sendable {
     public var heartbeat = Duration.seconds(20)
     /// A reader that takes nothing for so long is dead.
     public var stalled = Duration.seconds(60)
-    /// At a graceful stop, clients are asked to come back within this time, each at another moment of it.
+    /// When a graceful stop is over, clients are asked to come back within this time, each at another moment of it.
     public var reconnectSpread = Duration.seconds(5)
 
     public init() {}

@@ -36,7 +36,7 @@ final class EventHub: Sendable {
         }
         older?.close()
         older?.channel.close(promise: nil)
-        if isStopping { feed.end(reconnect) }
+        if isStopping { feed.end(reconnect(of: count)) }
         // Seen at once, not at the next heartbeat.
         channel.closeFuture.whenComplete { _ in feed.close() }
         return feed
@@ -84,12 +84,14 @@ final class EventHub: Sendable {
             state.isStopping = true
             return Array(state.feeds.values)
         }
-        for feed in feeds { feed.end(reconnect) }
+        for feed in feeds { feed.end(reconnect(of: feeds.count)) }
     }
 
-    /// Another moment for each, so that they don't all come back at once.
-    private var reconnect: SessionEvent {
-        .reconnect(after: Double.random(in: 0...(limits.reconnectSpread / .seconds(1))))
+    /// Another moment for each, so that they don't all come back at once, and not before the stop is over: who finds the
+    /// door closed comes back much later. Measured: under load a stop with 10,000 streams takes 5 to 7 s.
+    private func reconnect(of count: Int) -> SessionEvent {
+        let stop = Double(count) / 1_500
+        return .reconnect(after: stop + Double.random(in: 0...min(limits.reconnectSpread / .seconds(1), 1 + stop)))
     }
 
     private var all: [EventFeed] { state.withLock { Array($0.feeds.values) } }

@@ -171,7 +171,8 @@ import Testing
                 _ = try await events.nextState()
                 await client.stop()
                 let after = try await events.next { if case .reconnect(let after) = $0 { after } else { nil } }
-                #expect((0...15).contains(after))
+                // Of one stream there is little to wait for.
+                #expect((0...2).contains(after))
                 #expect(try await events.next() == nil)
             }
         }
