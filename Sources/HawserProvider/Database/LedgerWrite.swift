@@ -196,7 +196,7 @@ struct LedgerWrite {
         guard !lease.isExact || lease.told == nil else { return }
         let before = work.booked
         work.add(byLeases: max(0, used - (lease.told ?? 0)))
-        try book(work.booked - before, first: id)
+        try book(work.booked - before, first: (id, lease))
         try saveWork()
         guard lease.isExact else {
             try db.run("UPDATE lease SET used = ? WHERE id = ?", [max(used, lease.told ?? 0), id.text])
@@ -232,24 +232,31 @@ struct LedgerWrite {
     /// Bytes that are in the storage: taken from what was set aside for them, as far as it reaches. What is beyond is
     /// there all the same, over the limit or not; of a subtenant only up to its own limit, until a listing has found more,
     /// so that its word alone never takes room from its tenant.
-    private mutating func book(_ bytes: Int, first: ControlID? = nil) throws {
+    ///
+    /// - Parameter first: the lease to take from first, which is not settled yet.
+    private mutating func book(_ bytes: Int, first: (id: ControlID, lease: Lease)? = nil) throws {
         guard bytes > 0 else { return }
         var left = bytes
-        let rows = try db.rows(
-            """
-            SELECT id, remaining, used IS NOT NULL AND isExact AS isSettled FROM lease
-            WHERE session = ? AND folder = ? AND remaining > 0 ORDER BY NOT isSettled, id <> ?, expires
-            """,
-            [target.session.text, folder.id.text, first?.text ?? ""]
-        )
-        for row in rows where left > 0 {
-            let drawn = min(left, row["remaining"] as Int)
+        func draw(_ drawn: Int, from id: String) throws {
             left -= drawn
-            if row["isSettled"], drawn == row["remaining"] {
-                try db.run("DELETE FROM lease WHERE id = ?", [row["id"] as String])
-            } else {
-                try db.run("UPDATE lease SET remaining = remaining - ? WHERE id = ?", [drawn, row["id"] as String])
-            }
+            try db.run("UPDATE lease SET remaining = remaining - ? WHERE id = ?", [drawn, id])
+        }
+        if let first, first.lease.remaining > 0 { try draw(min(left, first.lease.remaining), from: first.id.text) }
+        // Mostly there is none left, and a session can have thousands.
+        let others =
+            left == 0
+            ? []
+            : try db.rows(
+                """
+                SELECT id, remaining, used IS NOT NULL AND isExact AS isSettled FROM lease
+                WHERE session = ? AND folder = ? AND remaining > 0 AND id <> ? ORDER BY NOT isSettled, expires
+                """,
+                [target.session.text, folder.id.text, first?.id.text ?? ""]
+            )
+        for row in others where left > 0 {
+            let id: String = row["id"]
+            try draw(min(left, row["remaining"]), from: id)
+            if row["isSettled"] { try db.run("DELETE FROM lease WHERE id = ? AND remaining = 0", [id]) }
         }
         let drawn = bytes - left
         if left > 0, folder.subtenant != nil { left = min(left, try account().own.free ?? left) }
