@@ -27,7 +27,8 @@ public struct AuthorityStatus: Codable, Sendable {
     public var isGiven: Bool
     /// When the server's certificate ends. One of our own authority is renewed before.
     public var certificateEnds: Moment
-    /// When the authority ends; once one is announced, that one. It is not renewed.
+    /// When the authority ends that the certificate comes from; once one of our own is announced, that one. Beside
+    /// given certificates the earlier of the given one's end and our own's. None is renewed.
     public var authorityEnds: Moment
     /// When a running rotation takes its next step.
     public var nextStep: Moment?

@@ -60,7 +60,8 @@ final class CertificateKeeper: Service {
     /// When the certificate that is shown ends.
     var notAfter: Date { current.withLock { $0.loaded.certificate.notAfter } }
 
-    /// When the authority ends that tenants shall trust; during a rotation the new one.
+    /// When the authority ends that the certificate comes from, or, once one of our own is announced, that; beside
+    /// given certificates the earlier of both.
     var authorityEnds: Date { current.withLock { $0.loaded.authorityEnds } }
 
     /// When a running rotation of the authority takes its next step.

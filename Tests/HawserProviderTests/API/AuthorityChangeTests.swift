@@ -246,10 +246,61 @@ struct AuthorityChangeTests {
             await keeper.tend()
             #expect(keeper.context !== context)
             #expect(keeper.authorities == [root.der, other.der])
-            // What has ended is an alarm, and no reason to keep what else the server does from being done.
-            try files.write(try root.server(days: -1), [root])
-            #expect(try await source.load(now: Date()).certificate.notAfter < Date())
             log.expectNoSecret()
+        }
+    }
+
+    private static func load(
+        _ server: GivenServer,
+        _ roots: [GivenRoot],
+        _ provider: TestProvider
+    ) async throws -> CertificateSource.Loaded {
+        let files = GivenFiles(provider.folder.path)
+        try files.write(server, roots)
+        let source = CertificateSource.files(files.paths, domain: ServedProvider.domain, provider.database)
+        return try await source.load(now: Date())
+    }
+
+    @Test("of somebody else's that has ended is an alarm, as that which the certificate comes from")
+    func ended() async throws {
+        let (ended, lasting) = (try GivenRoot("ended", days: -1), try GivenRoot("lasting"))
+        let between = try GivenRoot("between", by: lasting, days: -1)
+        try await TestProvider.with { provider in
+            // However long the certificate itself is good.
+            var loaded = try await Self.load(try ended.server(), [ended], provider)
+            #expect(loaded.certificate.notAfter > Date() && loaded.authorityEnds == ended.end)
+            // What will take its place does not yet.
+            loaded = try await Self.load(try ended.server(), [lasting, ended], provider)
+            #expect(loaded.authorityEnds == ended.end)
+            loaded = try await Self.load(try lasting.server(), [ended, lasting], provider)
+            #expect(loaded.authorityEnds == lasting.end)
+            // No longer than what lies between them.
+            loaded = try await Self.load(try lasting.server(through: between), [lasting], provider)
+            #expect(loaded.certificate.notAfter == between.end && loaded.authorityEnds == lasting.end)
+            loaded = try await Self.load(try lasting.server(days: -1), [lasting], provider)
+            #expect(loaded.certificate.notAfter < Date())
+        }
+    }
+
+    @Test("of somebody else's that no tenant would accept is refused, with the reason")
+    func refused() async throws {
+        let (root, other) = (try GivenRoot("root"), try GivenRoot("other"))
+        let between = try GivenRoot("between", by: root)
+        let server = try root.server()
+        let wrong: [(String, GivenServer, [GivenRoot])] = [
+            ("is no root", try root.server(through: between), [between]),
+            ("extended key usage", try root.server(usage: .clientAuth), [root]),
+            ("9 roots", server, try (1...9).map { try GivenRoot("\($0)") }),
+            ("leads to no root", try other.server(), [root]),
+            ("for this name", try root.server(name: "other." + ServedProvider.domain), [root]),
+            ("--certificate-key is not", GivenServer(chain: server.chain, key: try root.server().key), [root]),
+            ("no PEM files", GivenServer(chain: "", key: server.key), [root]), ("no PEM files", server, []),
+        ]
+        try await TestProvider.with { provider in
+            for (reason, server, roots) in wrong {
+                let error = await expectError(.invalidArgument) { try await Self.load(server, roots, provider) }
+                #expect(error.map { "\($0)".contains(reason) } == true, "\(reason): \(String(describing: error))")
+            }
         }
     }
 }
@@ -295,14 +346,15 @@ private struct GivenRoot {
     private let certificate: Certificate
     let der: Data
     let pem: String
+    var end: Date { certificate.notValidAfter }
 
-    init(_ name: String, by parent: GivenRoot? = nil) throws {
+    init(_ name: String, by parent: GivenRoot? = nil, days: TimeInterval = 30) throws {
         let extensions = try Certificate.Extensions {
             Critical(BasicConstraints.isCertificateAuthority(maxPathLength: nil))
             Critical(KeyUsage(keyCertSign: true))
         }
         let issuer = parent.map { (Optional($0.certificate), $0.key) } ?? (nil, key)
-        certificate = try Self.sign(key.publicKey, name, by: issuer, 30, extensions)
+        certificate = try Self.sign(key.publicKey, name, by: issuer, days, extensions)
         let document = try certificate.serializeAsPEM()
         (der, pem) = (Data(document.derBytes), document.pemString)
     }
@@ -310,13 +362,14 @@ private struct GivenRoot {
     func server(
         name: String = TestClient.serverName,
         through between: GivenRoot? = nil,
+        usage: ExtendedKeyUsage.Usage = .serverAuth,
         days: TimeInterval = 30
     ) throws -> GivenServer {
         let signer = between ?? self
         let leafKey = P256.Signing.PrivateKey()
         let extensions = try Certificate.Extensions {
             Critical(BasicConstraints.notCertificateAuthority)
-            try ExtendedKeyUsage([.serverAuth])
+            try ExtendedKeyUsage([usage])
             SubjectAlternativeNames([.dnsName(name)])
         }
         let leaf = try Self.sign(leafKey.publicKey, name, by: (signer.certificate, signer.key), days, extensions)
