@@ -303,6 +303,36 @@ struct AuthorityChangeTests {
             }
         }
     }
+
+    @Test("of our own goes on while somebody else's files can't be used")
+    func ownBesideBrokenFiles() async throws {
+        let root = try GivenRoot("root")
+        try await TestProvider.with { provider in
+            let database = provider.database
+            let (files, log, now) = (GivenFiles(provider.folder.path), ServerLog(), Shared(Date()))
+            try files.write(try root.server(), [root])
+            try await database.makeCertificates(domain: ServedProvider.domain)
+            let old = try #require(try await CertificateStorage(database).load()).authorities
+            let source = CertificateSource.files(files.paths, domain: ServedProvider.domain, database)
+            let keeper = try await CertificateKeeper(source, now: { now.withLock { $0 } }, logger: log.logger)
+            #expect(keeper.authorities == [root.der] + old)
+            try files.write(GivenServer(chain: "", key: ""), [])
+            try await keeper.rotate(overlap: .seconds(30 * 86_400))
+            let both = try #require(try await CertificateStorage(database).load()).authorities
+            #expect(both.count == 2 && keeper.authorities == [root.der] + both)
+            now.withLock { $0 += 30 * 86_400 }
+            await keeper.tend()
+            #expect(keeper.authorities == [root.der, both[1], both[0]])
+            #expect(try await database.givenAuthorities()?.authorities == keeper.authorities)
+            #expect(log.lines.count { $0.contains("Renewing certificates failed") } == 2)
+            #expect(log.lines.contains { $0.contains("event=switched") })
+            // Nobody takes it for another domain's.
+            let other = CertificateSource.files(files.paths, domain: "other.test", database)
+            let error = await expectError(.invalidArgument) { try await other.load(now: Date()) }
+            #expect(error?.message.contains(ServedProvider.domain) == true)
+            await expectError(.invalidArgument) { try await database.makeCertificates(domain: "other.test") }
+        }
+    }
 }
 
 extension CertificateBook {
