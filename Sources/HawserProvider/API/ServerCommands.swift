@@ -79,11 +79,18 @@ extension Moment {
 }
 
 extension ConfigurationDatabase {
-    /// Makes the provider's authority and the server's certificate, as `hawser-provider init` does.
+    /// Makes the provider's authority and the server's certificate, as `hawser-provider init` does; where there are
+    /// some, nothing.
     ///
     /// - Parameter domain: the server will be `control.<domain>`, for good.
-    /// - Throws: `conflict` when there are certificates for another domain; `invalidArgument` for what is no domain.
+    /// - Throws: `invalidArgument` for what is no domain, or another than that of certificates that were made or given.
     public func makeCertificates(domain: String) async throws {
+        if let given = try await givenAuthorities(), given.domain != domain {
+            throw HawserError(
+                .invalidArgument,
+                "The server's certificates were given for \(given.domain). An authority beside them is of that domain."
+            )
+        }
         _ = try await CertificateSource.book(CertificateStorage(self), domain: domain).load(now: Date())
     }
 

@@ -124,8 +124,9 @@ enum CertificateSource: Sendable {
     private var noBook: HawserError {
         HawserError(
             .unsupported,
-            "The certificates of this server are given files, and it has no authority of its own. Gateway servers need one: "
-                + "run `serve --domain` once without them. A given root is replaced by another beside it in its file."
+            "The certificates of this server are given files, and it has no authority of its own. Gateway servers need "
+                + "one: stop the server, run `hawser-provider init --domain DOMAIN`, and start it again. A given root "
+                + "is replaced by another beside it in its file."
         )
     }
 
