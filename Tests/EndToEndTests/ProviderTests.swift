@@ -66,7 +66,7 @@ struct ProviderTests {
 }
 
 /// The whole way: a tenant's command, the cloud gateway, the provider's server and its commands.
-@Suite("A provider, its gateway and a tenant's machine")
+@Suite("A provider, its gateway and a tenant's machine", .timeLimit(.minutes(15)))
 struct ProviderSystemTests {
     @Test("A machine logs in through the gateway, sees its quota change, survives a killed server, and is revoked")
     func firstDay() async throws {
@@ -165,13 +165,14 @@ struct ProviderSystemTests {
             #expect(!log.contains("a secret of the storage") && !log.contains(join.suffix(40)))
         }
     }
+
     @Test("A second server on one database is refused, unless it takes over: then the first one ends")
     func twoServers() async throws {
         let system = try ProviderBench()
         try await system.provider("init", "--domain", "backup.example")
         let first = try system.startServer()
         defer { first.send(SIGKILL) }
-        try await system.wait(for: [system.serverPort])
+        try await system.wait(for: [system.serverPort], of: first)
         let refused = try await system.startServer("--json", port: system.gatewayPort).result()
         refused.expect(1)
         let problem = try #require(refused.message("exit_error"))
@@ -181,7 +182,7 @@ struct ProviderSystemTests {
 
         let second = try system.startServer("--take-over", port: system.gatewayPort)
         defer { second.send(SIGKILL) }
-        try await system.wait(for: [system.gatewayPort])
+        try await system.wait(for: [system.gatewayPort], of: second)
         // With its next sign of life.
         let ended = try await first.result()
         ended.expect(1)

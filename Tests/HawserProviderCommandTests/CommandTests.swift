@@ -137,6 +137,19 @@ import Testing
         #expect(try run("tenant", "join-code", "acme").output.hasPrefix("hawser-join:"))
     }
 
+    @Test func anAuthorityIsMadeLaterForAServerWithoutOne() throws {
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        #expect(try run("init").code == 0)
+        let made = try run("init", "--domain", "backup.example")
+        #expect(made.code == 0 && made.output.contains("Made an authority"), "\(made)")
+        let again = try run("init", "--domain", "backup.example", "--json")
+        #expect(again.code == 1)
+        #expect(try again.json()["reason"] as? String == "conflict")
+        #expect(try run("gateway", "add", "g1", "--kind", "relay", "--address", "127.0.0.1:6180").code == 0)
+        #expect(try run("tenant", "add", "acme").code == 0)
+        #expect(try run("tenant", "join-code", "acme").output.hasPrefix("hawser-join:"))
+    }
+
     @Test func settings() throws {
         defer { try? FileManager.default.removeItem(atPath: folder) }
         #expect(try run("init", "--domain", "backup.example").code == 0)

@@ -43,19 +43,26 @@ struct AdminListener: Service {
                 place: path
             )
         }
-        // NIO removes the name that it has bound, whoever's file is there at the end: so it has one of its own, no longer
-        // than the socket's.
+        // NIO removes the name that it has bound, whoever's file is there at the end: so it has one of its own, no
+        // longer than the socket's.
         let name = parentFolder(of: path) + "/." + String(getpid(), radix: 36)
         let bound = Mutex<UInt64?>(nil)
+        let trouble = Mutex<(any Error)?>(nil)
         let server = Server(
             childChannelSetup: HTTP1Channel(
                 responder: { request, writer, _ in try await respond(request, writer) },
                 configuration: .init(idleTimeout: .seconds(60))
             ),
             configuration: ServerConfiguration(address: .unixDomainSocket(path: name)),
-            onServerRunning: { _ in
+            onServerRunning: { channel in
                 bound.withLock { $0 = Self.file(name) }
-                publish(name)
+                do {
+                    try publish(name)
+                } catch {
+                    trouble.withLock { $0 = error }
+                    // Ends the server.
+                    channel.close(promise: nil)
+                }
             },
             eventLoopGroup: MultiThreadedEventLoopGroup.singleton,
             logger: logger
@@ -63,6 +70,7 @@ struct AdminListener: Service {
         // A server that has taken over has a socket of its own there.
         defer { if let own = bound.withLock({ $0 }), Self.file(path) == own { unlink(path) } }
         try await server.run()
+        if let error = trouble.withLock({ $0 }) { throw error }
     }
 
     private static func file(_ path: String) -> UInt64? {
@@ -70,10 +78,10 @@ struct AdminListener: Service {
         return hawser_file_status(AT_FDCWD, path, 0, &status) == 0 ? status.inode : nil
     }
 
-    private func publish(_ name: String) {
+    private func publish(_ name: String) throws {
         // Between bind and here the folder's own mode (0700) keeps others out.
-        if chmod(name, 0o600) != 0 || rename(name, path) != 0 {
-            logger.error("The admin socket can't be made", metadata: ["path": "\(path)", "errno": "\(errno)"])
+        guard chmod(name, 0o600) == 0, rename(name, path) == 0 else {
+            throw fileError("The admin socket can't be made", path)
         }
     }
 

@@ -36,13 +36,7 @@ extension ControlService {
                 repository: repository
             )
             try limitSnapshots(of: folder.id)
-            if let replaced {
-                do {
-                    try await storageWork.noteArrival(of: replaced, in: folder.id)
-                } catch {
-                    throw Self.storageTrouble(error)
-                }
-            }
+            if let replaced { try await storageWork.noteArrival(of: replaced, in: folder.id) }
         }
         let (quota, time) = try await database.commit(
             LedgerTarget(session, repository: repository),

@@ -127,7 +127,7 @@ extension ControlService {
             objects = try await store.list(prefix: prefix, after: after ?? nil, limit: limit)
         } catch {
             await store.shutdown()
-            throw Self.storageTrouble(error)
+            throw StorageWork.trouble(error)
         }
         await store.shutdown()
         return ListingAnswer(
@@ -154,18 +154,6 @@ extension ControlService {
             throw HawserError(.accessDenied, "This repository is not reached by presigned requests. Ask for a grant.")
         }
         return (storage, folder)
-    }
-
-    /// What a storage answered the server is the server's trouble, not the tenant's.
-    static func storageTrouble(_ error: any Error) -> any Error {
-        guard let error = error as? HawserError else { return error }
-        return HawserError(
-            .unavailable,
-            "The provider's storage does not answer as it should. Try again later.",
-            cause: error,
-            isRetryable: true,
-            retryAfter: .seconds(5)
-        )
     }
 
     private static func noObject(_ key: String) -> HawserError {

@@ -42,7 +42,7 @@ public final class ProviderServer: Service {
     public struct CertificateFiles: Sendable {
         public var certificate: String
         public var key: String
-        /// The root that tenants pin.
+        /// The roots that tenants pin: the certificate's, and one that will take its place.
         public var authority: String
 
         public init(certificate: String, key: String, authority: String) {

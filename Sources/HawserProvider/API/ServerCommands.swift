@@ -27,7 +27,8 @@ public struct AuthorityStatus: Codable, Sendable {
     public var isGiven: Bool
     /// When the server's certificate ends. One of our own authority is renewed before.
     public var certificateEnds: Moment
-    /// When the authority ends; once one is announced, that one. It is not renewed.
+    /// When the authority ends that the certificate comes from; once one of our own is announced, that one. Beside
+    /// given certificates the earlier of the given one's end and our own's. None is renewed.
     public var authorityEnds: Moment
     /// When a running rotation takes its next step.
     public var nextStep: Moment?
@@ -78,11 +79,18 @@ extension Moment {
 }
 
 extension ConfigurationDatabase {
-    /// Makes the provider's authority and the server's certificate, as `hawser-provider init` does.
+    /// Makes the provider's authority and the server's certificate, as `hawser-provider init` does; where there are
+    /// some, nothing.
     ///
     /// - Parameter domain: the server will be `control.<domain>`, for good.
-    /// - Throws: `conflict` when there are certificates for another domain; `invalidArgument` for what is no domain.
+    /// - Throws: `invalidArgument` for what is no domain, or another than that of certificates that were made or given.
     public func makeCertificates(domain: String) async throws {
+        if let given = try await givenAuthorities(), given.domain != domain {
+            throw HawserError(
+                .invalidArgument,
+                "The server's certificates were given for \(given.domain). An authority beside them is of that domain."
+            )
+        }
         _ = try await CertificateSource.book(CertificateStorage(self), domain: domain).load(now: Date())
     }
 

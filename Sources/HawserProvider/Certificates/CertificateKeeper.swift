@@ -60,7 +60,8 @@ final class CertificateKeeper: Service {
     /// When the certificate that is shown ends.
     var notAfter: Date { current.withLock { $0.loaded.certificate.notAfter } }
 
-    /// When the authority ends that tenants shall trust; during a rotation the new one.
+    /// When the authority ends that the certificate comes from, or, once one of our own is announced, that; beside
+    /// given certificates the earlier of both.
     var authorityEnds: Date { current.withLock { $0.loaded.authorityEnds } }
 
     /// When a running rotation of the authority takes its next step.
@@ -82,8 +83,12 @@ final class CertificateKeeper: Service {
         do {
             try await changes.withTaken { try await self.load() }
         } catch {
-            logger.error("Renewing certificates failed", metadata: ["error": "\(error)", "ends": "\(notAfter)"])
+            renewingFailed(error)
         }
+    }
+
+    private func renewingFailed(_ error: any Error) {
+        logger.error("Renewing certificates failed", metadata: ["error": "\(error)", "ends": "\(notAfter)"])
     }
 
     /// Announces a new authority; the rest follows by itself.
@@ -109,7 +114,7 @@ final class CertificateKeeper: Service {
     }
 
     private func load() async throws {
-        let loaded = try await source.load(now: now())
+        let loaded = try await source.load(now: now(), last: current.withLock { $0.loaded.given })
         let isNew = current.withLock { $0.loaded.certificate.chain != loaded.certificate.chain }
         let context = isNew ? try loaded.certificate.makeContext() : nil
         current.withLock { current in
@@ -117,6 +122,7 @@ final class CertificateKeeper: Service {
             if let context { current.context = context }
         }
         report(loaded.events)
+        if let trouble = loaded.trouble { renewingFailed(trouble) }
     }
 
     private func report(_ events: [CertificateBook.Event]) {

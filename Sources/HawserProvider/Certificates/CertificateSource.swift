@@ -32,9 +32,15 @@ enum CertificateSource: Sendable {
         var nextStep: Date?
         /// What was due, and was done.
         var events: [CertificateBook.Event] = []
+        /// What is used of somebody else's files.
+        var given: GivenCertificates?
+        /// Why they can't be used as they are now: `given` is what they were before.
+        var trouble: (any Error)?
     }
 
-    func load(now: Date) async throws -> Loaded {
+    /// - Parameter last: of somebody else's files, for when they can't be used now: with our own authority everything
+    ///   goes on.
+    func load(now: Date, last: GivenCertificates? = nil) async throws -> Loaded {
         switch self {
         case .book(let storage, let domain):
             if try await storage.load() == nil {
@@ -44,13 +50,7 @@ enum CertificateSource: Sendable {
                 try await storage.save(CertificateBook(domain: domain, now: now))
             }
             guard let (book, events) = try await tended(now) else { throw noBook }
-            guard let server = book.servers[Self.serverName(domain)] else {
-                throw HawserError(
-                    .invalidArgument,
-                    "The certificates were made for \(book.domain), and this server is to be of \(domain). Set the "
-                        + "domain back: tenants know the other one."
-                )
-            }
+            guard let server = book.servers[Self.serverName(domain)] else { throw Self.otherDomain(book, domain) }
             return Loaded(
                 certificate: server,
                 authorities: book.authorities,
@@ -59,14 +59,17 @@ enum CertificateSource: Sendable {
                 events: events
             )
         case .files(let files, let domain, let database):
-            let given = try await GivenCertificates(
-                certificate: try await Self.read(files.certificate),
-                key: try await Self.read(files.key),
-                authority: try await Self.read(files.authority),
-                name: Self.serverName(domain),
-                now: now
-            )
             let own = try await tended(now)
+            if let own, own.book.domain != domain { throw Self.otherDomain(own.book, domain) }
+            let given: GivenCertificates
+            var trouble: (any Error)?
+            do {
+                given = try await Self.read(files, domain: domain, now: now)
+            } catch {
+                guard let last else { throw error }
+                given = last
+                trouble = error
+            }
             let authorities = given.authorities + (own?.book.authorities ?? [])
             try await database.setGivenAuthorities(.init(domain: domain, authorities: authorities))
             return Loaded(
@@ -74,9 +77,33 @@ enum CertificateSource: Sendable {
                 authorities: authorities,
                 authorityEnds: min(given.authorityEnds, own?.book.authorityEnds ?? given.authorityEnds),
                 nextStep: own?.book.nextChange,
-                events: own?.events ?? []
+                events: own?.events ?? [],
+                given: given,
+                trouble: trouble
             )
         }
+    }
+
+    private static func otherDomain(_ book: CertificateBook, _ domain: String) -> HawserError {
+        HawserError(
+            .invalidArgument,
+            "The certificates were made for \(book.domain), and this server is to be of \(domain). Set the domain "
+                + "back: tenants know the other one."
+        )
+    }
+
+    private static func read(
+        _ files: ProviderServer.CertificateFiles,
+        domain: String,
+        now: Date
+    ) async throws -> GivenCertificates {
+        try await GivenCertificates(
+            certificate: try await read(files.certificate),
+            key: try await read(files.key),
+            authority: try await read(files.authority),
+            name: serverName(domain),
+            now: now
+        )
     }
 
     private var storage: CertificateStorage {
@@ -97,8 +124,9 @@ enum CertificateSource: Sendable {
     private var noBook: HawserError {
         HawserError(
             .unsupported,
-            "The certificates of this server are given files, and it has no authority of its own. Gateway servers need one: "
-                + "run `serve --domain` once without them. A given root is replaced by another beside it in its file."
+            "The certificates of this server are given files, and it has no authority of its own. Gateway servers need "
+                + "one: stop the server, run `hawser-provider init --domain DOMAIN`, and start it again. A given root "
+                + "is replaced by another beside it in its file."
         )
     }
 

@@ -295,6 +295,13 @@ extension ConfigurationDatabase {
             let folder = try db.one("folder", id: work.folder, what: "folder").map(FolderRecord.init)
             try transaction.apply(.init(committed: -min(back, folder.committed), unproven: -unproven), to: folder)
             try transaction.forgetUnproven("session = ? AND folder = ?", [session, work.folder.text])
+            // They may be a running session's as well, and then count twice when that tells of them: a listing decides
+            // when no lease is open any more.
+            if unproven > 0, unknown > 0,
+                try db.exists("SELECT 1 FROM lease WHERE folder = ?", [work.folder.text])
+            {
+                try db.update("folder", id: work.folder, ["isLoose": true])
+            }
             try db.refreshOver(work.folder)
             return back
         }

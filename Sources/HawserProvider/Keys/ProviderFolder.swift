@@ -22,6 +22,8 @@ public struct ProviderFolder: Sendable, Hashable {
     public var database: String { path + "/provider.sqlite" }
     public var keyFile: String { if case .file(let file) = keySource { file } else { path + "/provider.key" } }
     public var adminSocket: String { path + "/admin.sock" }
+    /// Whether there is a configuration database.
+    public var hasDatabase: Bool { access(database, F_OK) == 0 }
 
     /// Makes folder, key and database. A key that comes from a command, or a key file that exists, is used as it is.
     ///
@@ -31,7 +33,7 @@ public struct ProviderFolder: Sendable, Hashable {
             guard errno == EEXIST else { throw fileError("The data folder can't be made", path) }
             try requirePrivate()
         }
-        guard access(database, F_OK) != 0 else {
+        guard !hasDatabase else {
             throw HawserError(.conflict, "There is a configuration database already.", place: database)
         }
         var key: ProviderKey
@@ -65,7 +67,7 @@ public struct ProviderFolder: Sendable, Hashable {
     public func open(takeOver: Bool = false, clock: ProviderClock = ProviderClock()) async throws
         -> ConfigurationDatabase
     {
-        guard access(database, F_OK) == 0 else {
+        guard hasDatabase else {
             throw HawserError(
                 .notFound,
                 "There is no configuration database here. Run `hawser-provider init` first.",

@@ -106,9 +106,13 @@ extension StorageWork {
 
     /// Asks the storage when a snapshot came that is about to be replaced and that nobody told of, as after a restore of the
     /// database: what takes its place gets its time.
+    ///
+    /// - Throws: `unavailable`, whatever the storage answered.
     func noteArrival(of snapshot: ObjectKey, in folder: ControlID) async throws {
         guard let id = snapshot.name, try await !database.hasReceipt(of: id, in: folder) else { return }
-        let info = try await withStore(place(folder)) { try await $0.head(snapshot) }
+        let info = try await withStore(place(folder)) { store in
+            do { return try await store.head(snapshot) } catch { throw Self.trouble(error) }
+        }
         guard let stored = info?.stored else { return }
         try await database.write { try $0.noteReceipt(of: id, in: folder, stored: Moment(stored)) }
     }

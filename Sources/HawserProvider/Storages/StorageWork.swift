@@ -219,6 +219,18 @@ final class StorageWork: Sendable {
         }
     }
 
+    /// What a storage answered the server is the server's trouble, not the tenant's.
+    static func trouble(_ error: any Error) -> any Error {
+        guard let error = error as? HawserError else { return error }
+        return HawserError(
+            .unavailable,
+            "The provider's storage does not answer as it should. Try again later.",
+            cause: error,
+            isRetryable: true,
+            retryAfter: .seconds(5)
+        )
+    }
+
     /// As many at a time as `width`, in no order.
     static func each<Element: Sendable, Result: Sendable>(
         _ elements: some Sequence<Element>,

@@ -62,7 +62,8 @@ extension AuthorityCommand {
         var text = "Authorities that tenants trust: \(status.authorities.count)"
         text += "\nThe server's certificate ends: \(status.certificateEnds.text) UTC"
         text += status.isGiven ? "; whoever made it renews it." : "; it is renewed before."
-        text += "\n\(status.isGiven ? "The first authority" : "The authority") ends: \(status.authorityEnds.text) UTC; "
+        text += status.isGiven ? "\nThe given authority, or our own if that ends earlier," : "\nThe authority"
+        text += " ends: \(status.authorityEnds.text) UTC; "
         text += status.isGiven ? "a given root is replaced by another in its file, our own" : "it is replaced"
         text += " by `ca rotate`."
         if let next = status.nextStep { text += "\nThe rotation's next step: \(next.text) UTC" }

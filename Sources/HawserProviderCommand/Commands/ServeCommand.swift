@@ -182,7 +182,8 @@ struct CertificateOptions: ParsableArguments {
     var certificateKey: String?
     @Option(
         help: ArgumentHelp(
-            "Its root (PEM), which tenants pin, and the one that will take its place. [HAWSER_PROVIDER_CERTIFICATE_AUTHORITY]",
+            "Its root (PEM), which tenants pin, and the one that will take its place. "
+                + "[HAWSER_PROVIDER_CERTIFICATE_AUTHORITY]",
             valueName: "file"
         )
     )

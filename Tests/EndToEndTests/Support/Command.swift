@@ -85,6 +85,8 @@ final class RunningCommand: Sendable {
         }
     }
 
+    var isRunning: Bool { kill(processIdentifier, 0) == 0 }
+
     func send(_ signal: Int32) {
         kill(processIdentifier, signal)
     }
@@ -103,7 +105,7 @@ final class RunningCommand: Sendable {
     func waitForErrors(_ text: String) async throws {
         while true {
             // It may say it with its last breath.
-            let hasEnded = kill(processIdentifier, 0) != 0
+            let hasEnded = !isRunning
             let errors = try errors()
             if errors.contains(text) { return }
             if hasEnded { throw NeverSaid(text: text, errors: errors) }

@@ -1,4 +1,5 @@
 import Foundation
+import Synchronization
 import Testing
 
 #if canImport(Glibc)
@@ -104,27 +105,34 @@ struct ProviderBench {
         try await wait(for: [serverPort, gatewayPort])
     }
 
-    func wait(for ports: [UInt16]) async throws {
+    private struct Ended: Error {
+        var result: CommandResult
+    }
+
+    /// - Parameter process: whose ports they are: when it ends, nobody will listen.
+    func wait(for ports: [UInt16], of process: RunningCommand? = nil) async throws {
         for port in ports {
-            while !Self.withSocket(port, { connect($0, $1, $2) == 0 }) { try await Task.sleep(for: .milliseconds(20)) }
+            while !Self.withSocket(port, { connect($0, $1, $2) == 0 }) {
+                if let process, !process.isRunning { throw Ended(result: try await process.result()) }
+                try await Task.sleep(for: .milliseconds(20))
+            }
         }
     }
 
-    /// Nobody listens there now.
+    private struct NoFreePort: Error {}
+
+    /// What benches of this process have.
+    private static let givenPorts = Mutex<Set<UInt16>>([])
+
+    /// Nobody listens there now, no other bench gets it, and no connection or listener that leaves the choice to the
+    /// system: those get ports from 32,768 on (Linux; elsewhere from 49,152 on).
     private static func freePort() throws -> UInt16 {
-        var port: UInt16 = 0
-        let isBound = withSocket(0) { descriptor, address, length in
-            var length = length
-            var bound = sockaddr_in()
-            return bind(descriptor, address, length) == 0
-                && withUnsafeMutableBytes(of: &bound) { bytes in
-                    let address = bytes.baseAddress?.assumingMemoryBound(to: sockaddr.self)
-                    defer { port = UInt16(bigEndian: bytes.load(as: sockaddr_in.self).sin_port) }
-                    return getsockname(descriptor, address, &length) == 0
-                }
+        for _ in 0..<1000 {
+            let port = UInt16.random(in: 16_384..<32_768)
+            let isNew = givenPorts.withLock { $0.insert(port).inserted }
+            if isNew, withSocket(port, { bind($0, $1, $2) == 0 }) { return port }
         }
-        try #require(isBound)
-        return port
+        throw NoFreePort()
     }
 
     private static func withSocket(

@@ -171,7 +171,7 @@ final class ProviderScene: Sendable {
                 )
             }
         processes.withLock { $0[role] = process }
-        try await system.wait(for: [port])
+        try await system.wait(for: [port], of: process)
     }
 
     func processIdentifier(_ role: Role) -> pid_t? { processes.withLock { $0[role]?.processIdentifier } }

@@ -63,6 +63,19 @@ import Testing
         }
     }
 
+    @Test func aServerThatNoCommandReachesEnds() async throws {
+        try await withProviderFolder { provider in
+            let socket = provider.folder.adminSocket
+            try FileManager.default.createDirectory(atPath: socket, withIntermediateDirectories: false)
+            let error = await expectError(.fileSystem) {
+                try await provider.withServer({ $0.folder = provider.folder }, { _ in })
+            }
+            #expect(error?.place == socket)
+            let left = try FileManager.default.contentsOfDirectory(atPath: provider.folder.path)
+            #expect(!left.contains { $0.hasPrefix(".") })
+        }
+    }
+
     /// What webhooks are told of is what the command shows.
     @Test func alarmsAreOfTheServerToo() async throws {
         // By this clock the certificate of 90 days, which is made by the machine's, ends in 10.

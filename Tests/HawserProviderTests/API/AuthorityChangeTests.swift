@@ -5,6 +5,7 @@ import HawserFormat
 import HawserTestServer
 import HawserTesting
 import Logging
+import NIOSSL
 import SwiftASN1
 import Testing
 import X509
@@ -12,7 +13,7 @@ import X509
 @testable import HawserProvider
 
 /// Tenants' machines and the server, over TLS, while another authority takes the old one's place.
-@Suite("An authority of the provider's")
+@Suite("An authority of the provider's", .timeLimit(.minutes(15)))
 struct AuthorityChangeTests {
     /// A machine with what it knows of the authorities.
     private struct Machine {
@@ -23,28 +24,50 @@ struct AuthorityChangeTests {
             (profile, key) = try await client.logIn(as: name)
         }
 
-        /// - Returns: whether it trusts the server; then it has learned what that tells.
-        mutating func signsIn(_ client: TestClient) async throws -> Bool {
+        /// Learns what the server tells.
+        mutating func signIn(_ client: TestClient) async throws {
+            // Longer than the suite may take: a machine that is busy is waited for.
+            profile = try await Self.signIn(client, try known(client), key, patience: .seconds(3600))
+        }
+
+        /// - Returns: whether it is for its certificate that the server is not spoken to.
+        func refuses(_ client: TestClient) async throws -> Bool {
+            while true {
+                do {
+                    _ = try await Self.signIn(client, try known(client), key, patience: .zero)
+                    return false
+                } catch let error as HawserError where error.code == .unavailable {
+                    if error.cause is NIOSSLError || error.cause is NIOSSLExtraError { return true }
+                }
+            }
+        }
+
+        private func known(_ client: TestClient) throws -> ProviderProfile {
+            var profile = profile
             profile.gateways = [try #require(GatewayAddress("127.0.0.1:\(client.port)"))]
+            return profile
+        }
+
+        private static func signIn(
+            _ client: TestClient,
+            _ profile: ProviderProfile,
+            _ key: DeviceKey,
+            patience: Duration
+        ) async throws -> ProviderProfile {
             let learned = Shared(profile)
             let learn = { @Sendable (changed: ProviderProfile) in learned.withLock { $0 = changed } }
             var settings = ProviderConnection.Settings()
-            settings.patience = .zero
-            do {
-                _ = try await withProviderConnection(
-                    profile,
-                    key: key,
-                    purpose: .restore,
-                    agent: "test",
-                    settings: settings,
-                    logger: client.provider.log.logger,
-                    onProfileChange: learn
-                ) { try await $0.waitUntilConnected() }
-            } catch let error as HawserError where error.code == .unavailable {
-                return false
-            }
-            profile = learned.withLock { $0 }
-            return true
+            settings.patience = patience
+            _ = try await withProviderConnection(
+                profile,
+                key: key,
+                purpose: .restore,
+                agent: "test",
+                settings: settings,
+                logger: client.provider.log.logger,
+                onProfileChange: learn
+            ) { try await $0.waitUntilConnected() }
+            return learned.withLock { $0 }
         }
     }
 
@@ -57,9 +80,10 @@ struct AuthorityChangeTests {
             var book = try CertificateBook(domain: ServedProvider.domain, now: Date() - 61 * day)
             try await storage.save(book)
             let old = book.authorities
-            var (steady, late) = try await provider.withServer { client async throws in
+            let (first, late) = try await provider.withServer { client async throws in
                 (try await Machine(client, "steady"), try await Machine(client, "late"))
             }
+            var steady = first
             #expect(late.profile.authorities == old)
 
             book = try #require(try await storage.load())
@@ -67,7 +91,7 @@ struct AuthorityChangeTests {
             try await storage.save(book)
             let both = book.authorities
             var newcomer = try await provider.withServer { client async throws in
-                #expect(try await steady.signsIn(client))
+                try await steady.signIn(client)
                 #expect(steady.profile.authorities == both)
                 return try await Machine(client, "newcomer")
             }
@@ -77,18 +101,18 @@ struct AuthorityChangeTests {
             book = try CertificateBook.aged(book, by: 2 * day)
             try await storage.save(book)
             try await provider.withServer { client async throws in
-                #expect(try await newcomer.signsIn(client))
-                #expect(try await steady.signsIn(client))
-                #expect(try await !late.signsIn(client))
+                try await newcomer.signIn(client)
+                try await steady.signIn(client)
+                #expect(try await late.refuses(client))
             }
             #expect(steady.profile.authorities == [both[1], both[0]])
 
             book = try CertificateBook.aged(try #require(try await storage.load()), by: 31 * day)
             try await storage.save(book)
             try await provider.withServer { client async throws in
-                #expect(try await steady.signsIn(client))
-                #expect(try await newcomer.signsIn(client))
-                #expect(try await !late.signsIn(client))
+                try await steady.signIn(client)
+                try await newcomer.signIn(client)
+                #expect(try await late.refuses(client))
             }
             #expect(steady.profile.authorities == [both[1]])
         }
@@ -114,7 +138,7 @@ struct AuthorityChangeTests {
                 )
             }
             let socket = provider.folder.adminSocket
-            var (steady, late) = try await served(by: old, [old]) { client async throws in
+            let (first, late) = try await served(by: old, [old]) { client async throws in
                 try await AdminClient.withClient(socket: socket) { admin in
                     let shown = try await admin.perform(AuthorityStatus.operation, Data())
                     let status = try JSONDecoder().decode(AuthorityStatus.self, from: shown)
@@ -128,18 +152,19 @@ struct AuthorityChangeTests {
                 }
                 return (try await Machine(client, "steady"), try await Machine(client, "late"))
             }
+            var steady = first
             #expect(steady.profile.authorities == [old.der])
 
             var newcomer = try await served(by: old, [old, new]) { client async throws in
-                #expect(try await steady.signsIn(client))
+                try await steady.signIn(client)
                 return try await Machine(client, "newcomer")
             }
             for machine in [steady, newcomer] { #expect(machine.profile.authorities == [old.der, new.der]) }
 
             try await served(by: new, [new]) { client async throws in
-                #expect(try await steady.signsIn(client))
-                #expect(try await newcomer.signsIn(client))
-                #expect(try await !late.signsIn(client))
+                try await steady.signIn(client)
+                try await newcomer.signIn(client)
+                #expect(try await late.refuses(client))
             }
             // A join string that is made while the server is stopped pins the same.
             let admin = AdminService(
@@ -221,10 +246,91 @@ struct AuthorityChangeTests {
             await keeper.tend()
             #expect(keeper.context !== context)
             #expect(keeper.authorities == [root.der, other.der])
-            // What has ended is an alarm, and no reason to keep what else the server does from being done.
-            try files.write(try root.server(days: -1), [root])
-            #expect(try await source.load(now: Date()).certificate.notAfter < Date())
             log.expectNoSecret()
+        }
+    }
+
+    private static func load(
+        _ server: GivenServer,
+        _ roots: [GivenRoot],
+        _ provider: TestProvider
+    ) async throws -> CertificateSource.Loaded {
+        let files = GivenFiles(provider.folder.path)
+        try files.write(server, roots)
+        let source = CertificateSource.files(files.paths, domain: ServedProvider.domain, provider.database)
+        return try await source.load(now: Date())
+    }
+
+    @Test("of somebody else's that has ended is an alarm, as that which the certificate comes from")
+    func ended() async throws {
+        let (ended, lasting) = (try GivenRoot("ended", days: -1), try GivenRoot("lasting"))
+        let between = try GivenRoot("between", by: lasting, days: -1)
+        try await TestProvider.with { provider in
+            // However long the certificate itself is good.
+            var loaded = try await Self.load(try ended.server(), [ended], provider)
+            #expect(loaded.certificate.notAfter > Date() && loaded.authorityEnds == ended.end)
+            // What will take its place does not yet.
+            loaded = try await Self.load(try ended.server(), [lasting, ended], provider)
+            #expect(loaded.authorityEnds == ended.end)
+            loaded = try await Self.load(try lasting.server(), [ended, lasting], provider)
+            #expect(loaded.authorityEnds == lasting.end)
+            // No longer than what lies between them.
+            loaded = try await Self.load(try lasting.server(through: between), [lasting], provider)
+            #expect(loaded.certificate.notAfter == between.end && loaded.authorityEnds == lasting.end)
+            loaded = try await Self.load(try lasting.server(days: -1), [lasting], provider)
+            #expect(loaded.certificate.notAfter < Date())
+        }
+    }
+
+    @Test("of somebody else's that no tenant would accept is refused, with the reason")
+    func refused() async throws {
+        let (root, other) = (try GivenRoot("root"), try GivenRoot("other"))
+        let between = try GivenRoot("between", by: root)
+        let server = try root.server()
+        let wrong: [(String, GivenServer, [GivenRoot])] = [
+            ("is no root", try root.server(through: between), [between]),
+            ("extended key usage", try root.server(usage: .clientAuth), [root]),
+            ("9 roots", server, try (1...9).map { try GivenRoot("\($0)") }),
+            ("leads to no root", try other.server(), [root]),
+            ("for this name", try root.server(name: "other." + ServedProvider.domain), [root]),
+            ("--certificate-key is not", GivenServer(chain: server.chain, key: try root.server().key), [root]),
+            ("no PEM files", GivenServer(chain: "", key: server.key), [root]), ("no PEM files", server, []),
+        ]
+        try await TestProvider.with { provider in
+            for (reason, server, roots) in wrong {
+                let error = await expectError(.invalidArgument) { try await Self.load(server, roots, provider) }
+                #expect(error.map { "\($0)".contains(reason) } == true, "\(reason): \(String(describing: error))")
+            }
+        }
+    }
+
+    @Test("of our own goes on while somebody else's files can't be used")
+    func ownBesideBrokenFiles() async throws {
+        let root = try GivenRoot("root")
+        try await TestProvider.with { provider in
+            let database = provider.database
+            let (files, log, now) = (GivenFiles(provider.folder.path), ServerLog(), Shared(Date()))
+            try files.write(try root.server(), [root])
+            try await database.makeCertificates(domain: ServedProvider.domain)
+            let old = try #require(try await CertificateStorage(database).load()).authorities
+            let source = CertificateSource.files(files.paths, domain: ServedProvider.domain, database)
+            let keeper = try await CertificateKeeper(source, now: { now.withLock { $0 } }, logger: log.logger)
+            #expect(keeper.authorities == [root.der] + old)
+            try files.write(GivenServer(chain: "", key: ""), [])
+            try await keeper.rotate(overlap: .seconds(30 * 86_400))
+            let both = try #require(try await CertificateStorage(database).load()).authorities
+            #expect(both.count == 2 && keeper.authorities == [root.der] + both)
+            now.withLock { $0 += 30 * 86_400 }
+            await keeper.tend()
+            #expect(keeper.authorities == [root.der, both[1], both[0]])
+            #expect(try await database.givenAuthorities()?.authorities == keeper.authorities)
+            #expect(log.lines.count { $0.contains("Renewing certificates failed") } == 2)
+            #expect(log.lines.contains { $0.contains("event=switched") })
+            // Nobody takes it for another domain's.
+            let other = CertificateSource.files(files.paths, domain: "other.test", database)
+            let error = await expectError(.invalidArgument) { try await other.load(now: Date()) }
+            #expect(error?.message.contains(ServedProvider.domain) == true)
+            await expectError(.invalidArgument) { try await database.makeCertificates(domain: "other.test") }
         }
     }
 }
@@ -270,14 +376,15 @@ private struct GivenRoot {
     private let certificate: Certificate
     let der: Data
     let pem: String
+    var end: Date { certificate.notValidAfter }
 
-    init(_ name: String, by parent: GivenRoot? = nil) throws {
+    init(_ name: String, by parent: GivenRoot? = nil, days: TimeInterval = 30) throws {
         let extensions = try Certificate.Extensions {
             Critical(BasicConstraints.isCertificateAuthority(maxPathLength: nil))
             Critical(KeyUsage(keyCertSign: true))
         }
         let issuer = parent.map { (Optional($0.certificate), $0.key) } ?? (nil, key)
-        certificate = try Self.sign(key.publicKey, name, by: issuer, 30, extensions)
+        certificate = try Self.sign(key.publicKey, name, by: issuer, days, extensions)
         let document = try certificate.serializeAsPEM()
         (der, pem) = (Data(document.derBytes), document.pemString)
     }
@@ -285,13 +392,14 @@ private struct GivenRoot {
     func server(
         name: String = TestClient.serverName,
         through between: GivenRoot? = nil,
+        usage: ExtendedKeyUsage.Usage = .serverAuth,
         days: TimeInterval = 30
     ) throws -> GivenServer {
         let signer = between ?? self
         let leafKey = P256.Signing.PrivateKey()
         let extensions = try Certificate.Extensions {
             Critical(BasicConstraints.notCertificateAuthority)
-            try ExtendedKeyUsage([.serverAuth])
+            try ExtendedKeyUsage([usage])
             SubjectAlternativeNames([.dnsName(name)])
         }
         let leaf = try Self.sign(leafKey.publicKey, name, by: (signer.certificate, signer.key), days, extensions)

@@ -43,6 +43,29 @@ import Testing
         }
     }
 
+    @Test func whatCountsTwiceAfterASessionsEndIsListedOnceAllIsQuiet() async throws {
+        try await StoredTenants.with { stored in
+            let tenant = try await stored.tenant(limit: 10_000)
+            let (database, work) = (tenant.database, stored.work())
+            let (ended, running) = (try await tenant.session(), try await tenant.session())
+            _ = try await database.lease(ended, bytes: 5000)
+            let lease = try #require(try await database.lease(running, bytes: 300, isExact: true).grant).lease
+            let untold = object(300)
+            try await stored.store([untold], tenant)
+            try await database.endSession(ended.session)
+            await work.reconcileEnded()
+            _ = try await database.commit(running, [untold])
+            // Nobody knew whose it was.
+            #expect(try await tenant.record().committed == 600)
+            await work.reconcileDaily()
+            #expect(try await tenant.record().committed == 600)
+            _ = try await database.settle(running, [LeaseSettlement(lease: lease, used: 300)])
+            await work.reconcileDaily()
+            let record = try await tenant.record()
+            #expect((record.committed, record.reserved) == (300, 0))
+        }
+    }
+
     @Test func byHandItSettlesEndedSessionsAndLeavesRunningOnesAlone() async throws {
         try await StoredTenants.with { stored in
             let tenant = try await stored.tenant(limit: 10_000)
