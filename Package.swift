@@ -215,7 +215,7 @@ let package = Package(
         .executableTarget(
             name: "HawserGatewayCommand",
             dependencies: [
-                "CHawser", "HawserFormat", "HawserGateway", "HawserMetrics", "HawserNetwork",
+                "CHawser", "HawserFormat", "HawserGateway", "HawserMetrics", "HawserNetwork", "HawserStorage",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "Metrics", package: "swift-metrics"),
