@@ -215,7 +215,7 @@ let package = Package(
         .executableTarget(
             name: "HawserGatewayCommand",
             dependencies: [
-                "CHawser", "HawserFormat", "HawserGateway", "HawserMetrics", "HawserNetwork",
+                "CHawser", "HawserFormat", "HawserGateway", "HawserMetrics", "HawserNetwork", "HawserStorage",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "Metrics", package: "swift-metrics"),
@@ -357,8 +357,13 @@ let package = Package(
             name: "HawserNetworkTests",
             dependencies: [
                 "HawserNetwork", "HawserTesting",
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "InMemoryLogging", package: "swift-log"),
+                .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOEmbedded", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
             ]
         ),
         .testTarget(

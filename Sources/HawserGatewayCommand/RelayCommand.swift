@@ -11,12 +11,6 @@ import NIOPosix
 import ServiceLifecycle
 import UnixSignals
 
-#if canImport(FoundationEssentials)
-    import FoundationEssentials
-#else
-    import Foundation
-#endif
-
 struct RelayCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "relay",
@@ -231,19 +225,5 @@ private struct Failure: Error, CustomStringConvertible {
 
     init(_ error: any Error) {
         description = "\(error)"
-    }
-}
-
-enum RoutesFile {
-    static func load(_ path: String) throws -> RelayRoutes {
-        guard let data = FileManager.default.contents(atPath: path) else {
-            throw HawserError(.fileSystem, "There is no such routes file, or it can't be read.", place: path)
-        }
-        do {
-            return try RelayRoutes(yaml: String(decoding: data, as: UTF8.self))
-        } catch var error as HawserError {
-            error.place = path
-            throw error
-        }
     }
 }

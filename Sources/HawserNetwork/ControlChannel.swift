@@ -10,21 +10,39 @@ import Synchronization
 package final class ControlConnection: ServerChildChannelValue {
     package let channel: any Channel
     let http: HTTP1Channel.Value
-    private let peer: PeerAddress
+    private let peer: Peer
 
-    fileprivate init(_ http: HTTP1Channel.Value, _ peer: PeerAddress) {
+    fileprivate init(_ http: HTTP1Channel.Value, _ peer: Peer) {
         self.http = http
         self.peer = peer
         channel = http.channel
     }
 
     /// The client's, also behind a relay; `nil` for a connection that has ended.
-    package var address: IPAddress? { peer.value.withLock { $0 } }
+    package var address: IPAddress? { peer.address }
 }
 
-/// Filled in when the first bytes have told whose the connection is, before TLS begins.
-private final class PeerAddress: Sendable {
-    let value = Mutex<IPAddress?>(nil)
+/// Whose a connection is, and whether it was refused.
+private final class Peer: Sendable {
+    private struct State {
+        var address: IPAddress?
+        var isRefused = false
+    }
+
+    private let state = Mutex(State())
+
+    var address: IPAddress? { state.withLock { $0.address } }
+
+    /// When the first bytes have told it, before TLS begins.
+    func identify(_ address: IPAddress) { state.withLock { $0.address = address } }
+
+    /// - Returns: whether it was not refused before: how a refused connection ends is no other reason.
+    func refuse() -> Bool {
+        state.withLock { state in
+            defer { state.isRefused = true }
+            return !state.isRefused
+        }
+    }
 }
 
 /// Sets a connection up: limits, a relay's header, TLS with the certificate of now, HTTP/1.1.
@@ -62,28 +80,33 @@ package struct ControlChannel: ServerChildChannel {
     }
 
     package func setup(channel: any Channel, logger: Logger) -> EventLoopFuture<ControlConnection> {
-        let peer = PeerAddress()
+        let peer = Peer()
         return channel.eventLoop.makeCompletedFuture {
-            try count(channel)
+            try count(peer, channel)
             // A client that has sent its FIN does not read the answer either.
             try channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: false)
             try channel.syncOptions?.setOption(.maxMessagesPerRead, value: 1)
             try channel.noticeDeadPeer(within: limits.stalled)
             let pipeline = channel.pipeline.syncOperations
+            let firstHead = FirstHeadDeadline(TimeAmount(limits.firstHead)) { note($0, peer, channel) }
             try pipeline.addHandler(
                 ProxyProtocolHandler(relays: relays, timeLimit: TimeAmount(limits.firstHead)) { outcome, channel in
-                    guard case .client(let address, _) = outcome, let client = IPAddress(address) else {
+                    switch outcome {
+                    case .client(let address, _):
+                        firstHead.begin(channel)
+                        guard let client = IPAddress(address) else { return }
+                        peer.identify(client)
+                        if (try? count(client, peer, channel)) == nil { channel.close(promise: nil) }
+                    case .refused(let error):
+                        note(.relay, peer, channel, error)
+                    case .ended:
                         // Who leaves before the relay has said anything was not refused.
-                        if case .refused(let error) = outcome { note(.relay, channel.address, error) }
-                        return
+                        break
                     }
-                    peer.value.withLock { $0 = client }
-                    if (try? count(client, channel)) == nil { channel.close(promise: nil) }
                 }
             )
             try pipeline.addHandler(NIOSSLServerHandler(context: context()))
-            let connection = try http(channel, logger) { note($0, peer.value.withLock { $0 } ?? channel.address) }
-            return ControlConnection(connection, peer)
+            return ControlConnection(try http(channel, logger, firstHead), peer)
         }.flatMapErrorThrowing { error in
             logger.debug("Connection not set up", metadata: ["error": "\(error)"])
             // Nobody else does: NIO forgets a connection whose set-up failed.
@@ -97,11 +120,12 @@ package struct ControlChannel: ServerChildChannel {
             .handle(value: connection.http, logger: logger)
     }
 
-    /// As Hummingbird sets a connection up, but for what is read ahead of who takes it: fourteen reads of 64 KiB there, three here.
+    /// As Hummingbird sets a connection up, but for what is read ahead of who takes it: fourteen reads of 64 KiB there,
+    /// three here.
     private func http(
         _ channel: any Channel,
         _ logger: Logger,
-        _ onRefused: @escaping @Sendable (ConnectionRefused) -> Void
+        _ firstHead: FirstHeadDeadline
     ) throws -> HTTP1Channel.Value {
         let pipeline = channel.pipeline.syncOperations
         var decoderLimits = NIOHTTPDecoderLimitConfiguration()
@@ -117,7 +141,7 @@ package struct ControlChannel: ServerChildChannel {
         )
         try pipeline.addHandlers([
             HTTP1ToHTTPServerCodec(secure: false),
-            FirstHeadDeadline(TimeAmount(limits.firstHead), onRefused),
+            firstHead,
             HTTPConnectionStateHandler(idleTimeout: limits.idle, logger: logger),
         ])
         return try NIOAsyncChannel(
@@ -129,24 +153,31 @@ package struct ControlChannel: ServerChildChannel {
         )
     }
 
-    private func count(_ channel: any Channel) throws(ConnectionRefused) {
-        guard counter.enter() else { throw note(.total, channel.address) }
+    private func count(_ peer: Peer, _ channel: any Channel) throws(ConnectionRefused) {
+        guard counter.enter() else {
+            note(.total, peer, channel)
+            throw .total
+        }
         channel.closeFuture.whenComplete { [counter] _ in counter.leave() }
     }
 
-    private func count(_ address: IPAddress, _ channel: any Channel) throws(ConnectionRefused) {
-        guard counter.enter(address) else { throw note(.address, address) }
+    private func count(_ address: IPAddress, _ peer: Peer, _ channel: any Channel) throws(ConnectionRefused) {
+        guard counter.enter(address) else {
+            note(.address, peer, channel)
+            throw .address
+        }
         channel.closeFuture.whenComplete { [counter] _ in counter.leave(address) }
     }
 
-    @discardableResult
-    private func note(_ why: ConnectionRefused, _ address: IPAddress?, _ error: String? = nil) -> ConnectionRefused {
+    /// Once for each connection.
+    private func note(_ why: ConnectionRefused, _ peer: Peer, _ channel: any Channel, _ error: String? = nil) {
+        guard peer.refuse() else { return }
         onRefused(why)
+        let address = peer.address ?? channel.address
         var metadata: Logger.Metadata = ["reason": "\(why.rawValue)"]
         metadata["client"] = "\(address.map { "\($0)" } ?? "unknown")"
         metadata["error"] = error.map { "\($0)" }
         refusals.note(why, .notice, "Connection refused", metadata)
-        return why
     }
 }
 
@@ -154,8 +185,8 @@ package enum ConnectionRefused: String, Error {
     case total, address, relay, tls, timeout
 }
 
-/// Closes a connection on which no request has begun in time; later ones are under the idle time-out. Tells of these, and of
-/// those on which something else than TLS came.
+/// Closes a connection on which no request has begun in time; later ones are under the idle time-out. Tells of these,
+/// and of those on which something else than TLS came.
 private final class FirstHeadDeadline: ChannelInboundHandler, RemovableChannelHandler {
     typealias InboundIn = NIOAny
 
@@ -168,9 +199,9 @@ private final class FirstHeadDeadline: ChannelInboundHandler, RemovableChannelHa
         self.onRefused = onRefused
     }
 
-    func handlerAdded(context: ChannelHandlerContext) {
-        let (channel, onRefused) = (context.channel, onRefused)
-        deadline = context.eventLoop.scheduleTask(in: time) {
+    /// Once it is known whose the connection is: a relay has as long for its header, and is to blame when none comes.
+    func begin(_ channel: any Channel) {
+        deadline = channel.eventLoop.scheduleTask(in: time) { [onRefused] in
             guard channel.isActive else { return }
             onRefused(.timeout)
             channel.close(promise: nil)
@@ -189,8 +220,17 @@ private final class FirstHeadDeadline: ChannelInboundHandler, RemovableChannelHa
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        if deadline != nil, case .handshakeFailed? = error as? NIOSSLError { onRefused(.tls) }
+        // Who connects and leaves, as checks of a port do, was not refused.
+        if case .handshakeFailed(let reason)? = error as? NIOSSLError, !reason.isEnd { onRefused(.tls) }
         context.fireErrorCaught(error)
+    }
+}
+
+extension BoringSSLError {
+    /// The other side has ended the connection.
+    fileprivate var isEnd: Bool {
+        guard case .sslError(let stack) = self else { return false }
+        return stack.contains(.eofDuringHandshake)
     }
 }
 

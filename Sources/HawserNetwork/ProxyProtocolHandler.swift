@@ -107,7 +107,11 @@ public final class ProxyProtocolHandler: ChannelInboundHandler, RemovableChannel
 
     private func begin(_ context: ChannelHandlerContext) {
         guard case .idle = state else { return }
-        guard let peer = context.channel.remoteAddress?.unmapped else { return refuse("no_address", context) }
+        guard let peer = context.channel.remoteAddress?.unmapped else {
+            // The other side has reset it before it was here.
+            finish(.ended, context)
+            return context.close(promise: nil)
+        }
         guard relays.contains(peer) else {
             return finish(.client(peer, relay: nil), context)
         }

@@ -26,7 +26,7 @@ public struct ServerLimits: Sendable {
     public var snapshotsPerFolder = Rate(perSecond: 2, burst: 1000)
     /// Addresses without limits of their own: the one address of a large network behind a translator.
     public var exemptAddresses: [AddressBlock] = []
-    /// From the connection to the end of the first request's head.
+    /// From the connection to the end of the first request's head; behind a relay, once more for the relay's header.
     public var firstHead = Duration.seconds(15)
     /// From the head of a request to the end of its body.
     public var body = Duration.seconds(30)

@@ -42,4 +42,20 @@ struct LearnedRouteTests {
             try await second.result().expect(0)
         }
     }
+
+    @Test("A routes file that can't be read is named with the reason")
+    func unreadable() async throws {
+        let folder = try TemporaryDirectory()
+        for (path, reason) in [
+            (folder.path + "/none.yaml", "No such file or directory"), (folder.path, "Is a directory"),
+        ] {
+            let result = try await RunningCommand(
+                HawserBinary.path("hawser-gateway"),
+                ["relay", "--routes", path, "--check"],
+                environment: ProcessInfo.processInfo.environment
+            ).result()
+            #expect(result.status != 0 && result.allText.contains(path), "\(result)")
+            #expect(result.allText.contains("The routes file can't be read: \(reason)."), "\(result)")
+        }
+    }
 }

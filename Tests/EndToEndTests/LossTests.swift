@@ -117,8 +117,9 @@ struct LossTests {
         try await gate.waitForArrivals(1)
         let session = try #require(try await scene.sessions().first)
         let movers: [ProviderScene.Role] = [.mover, .spareMover]
-        let used = try movers.filter { try scene.log($0).contains(session) }
-        try #require(used.count == 1)
+        let logs = try movers.map { (mover: $0, log: try scene.log($0)) }
+        let used = logs.filter { $0.log.contains(session) }.map(\.mover)
+        try #require(used.count == 1, "\(session) in \(logs)")
         try await scene.end(used[0], SIGKILL)
         gate.open()
         try await command.result().expect(0)
