@@ -12,7 +12,18 @@ public func withWalkAhead<Result>(
     of source: some BackupSource,
     _ body: (any BackupSource) async throws -> Result
 ) async throws -> Result {
-    let ahead = SourceAhead(source)
+    try await withWalkAhead(of: source, by: walkAheadLimit, body)
+}
+
+/// How old a walk may be that begins before its backup.
+let walkAheadLimit = Duration.seconds(1)
+
+func withWalkAhead<Result>(
+    of source: some BackupSource,
+    by limit: Duration,
+    _ body: (any BackupSource) async throws -> Result
+) async throws -> Result {
+    let ahead = SourceAhead(source, limit)
     return try await withThrowingTaskGroup(of: Void.self) { group in
         group.addTask { await ahead.run() }
         defer { group.cancelAll() }
@@ -20,20 +31,21 @@ public func withWalkAhead<Result>(
     }
 }
 
-/// How old a walk may be that begins before its backup.
-let walkAheadLimit = Duration.seconds(1)
-
 private final class SourceAhead<Source: BackupSource>: BackupSource {
     private let source: Source
+    private let limit: Duration
     private let begin = ContinuousClock.now
     private let (batches, input) = AsyncStream<FoundBatch>.makeStream()
+    /// Ends with the first walk; `batches` also ends when whoever takes them is cancelled.
+    private let (end, atEnd) = AsyncStream<Never>.makeStream()
     private let budget = ByteBudget(total: 4 << 20)
     private let failure = Mutex<(any Error)?>(nil)
     private let isTaken = Atomic(false)
     private let isGivenUp = Atomic(false)
 
-    init(_ source: Source) {
+    init(_ source: Source, _ limit: Duration) {
         self.source = source
+        self.limit = limit
     }
 
     var paths: [[UInt8]] { source.paths }
@@ -42,7 +54,10 @@ private final class SourceAhead<Source: BackupSource>: BackupSource {
     var isReadOnce: Bool { source.isReadOnce }
 
     func run() async {
-        defer { input.finish() }
+        defer {
+            input.finish()
+            atEnd.finish()
+        }
         do {
             var batch = FoundBatch()
             try await withTaskExecutorPreference(BlockingExecutor.shared) {
@@ -66,7 +81,7 @@ private final class SourceAhead<Source: BackupSource>: BackupSource {
 
     func walk(_ visit: (SourceItem) async throws -> Void) async throws {
         defer { giveUp() }
-        if !isTaken.exchange(true, ordering: .relaxed), .now - begin < walkAheadLimit {
+        if !isTaken.exchange(true, ordering: .relaxed), .now - begin < limit {
             for await batch in batches {
                 for item in batch.items { try await visit(item) }
                 budget.release(batch.cost)
@@ -75,8 +90,8 @@ private final class SourceAhead<Source: BackupSource>: BackupSource {
             if let error = failure.withLock({ $0 }) { throw error }
         } else {
             giveUp()
-            // A source can't be walked twice at a time: the stream ends with the first walk.
-            for await _ in batches {}
+            // A source can't be walked twice at a time.
+            for await _ in end {}
             try Task.checkCancellation()
             try await source.walk(visit)
         }

@@ -23,7 +23,7 @@ struct WalkAheadTests {
         let source = GeneratedSource(Self.nodes) { _ in
             input.yield(seen.add(1, ordering: .relaxed).newValue)
         }
-        let found = try await withWalkAhead(of: source) { source in
+        let found = try await withWalkAhead(of: source, by: .seconds(3_600)) { source in
             for await count in progress where count == 5_000 { break }
             #expect(seen.load(ordering: .relaxed) < 20_000)
             return try await Self.paths(source)
@@ -35,7 +35,8 @@ struct WalkAheadTests {
     func unused() async throws {
         let source = GeneratedSource(Self.nodes)
         await #expect(throws: HawserError.self) {
-            try await withWalkAhead(of: source) { _ in throw HawserError(.wrongPassword, "Wrong.") }
+            try await withWalkAhead(of: source, by: .seconds(3_600)) { _ in throw HawserError(.wrongPassword, "Wrong.")
+            }
         }
     }
 
@@ -46,7 +47,7 @@ struct WalkAheadTests {
     func again(isCancelled: Bool) async throws {
         struct Enough: Error {}
         let source = OneAtATime(GeneratedSource(Self.nodes))
-        let found = try await withWalkAhead(of: source) { ahead in
+        let found = try await withWalkAhead(of: source, by: .seconds(3_600)) { ahead in
             await withTaskGroup { group in
                 group.addTask {
                     await #expect(throws: (any Error).self) {
@@ -69,10 +70,8 @@ struct WalkAheadTests {
     @Test("A walk that would be too old is made anew")
     func old() async throws {
         let source = OneAtATime(GeneratedSource(Self.nodes))
-        let found = try await withWalkAhead(of: source) { ahead in
-            // Longer than a walk may be older than its backup; nothing tells when it is.
-            try await Task.sleep(for: walkAheadLimit)
-            return try await Self.paths(ahead)
+        let found = try await withWalkAhead(of: source, by: .zero) { ahead in
+            try await Self.paths(ahead)
         }
         #expect(source.walks == 2)
         #expect(found == source.base.nodes.map(\.entry.path))
@@ -83,7 +82,7 @@ struct WalkAheadTests {
         let source = GeneratedSource(Self.nodes) { path in
             if path.description.hasSuffix("999") { throw HawserError(.fileSystem, "The disk is gone.") }
         }
-        _ = try await withWalkAhead(of: source) { source in
+        _ = try await withWalkAhead(of: source, by: .seconds(3_600)) { source in
             await #expect(throws: HawserError.self) { try await source.walk { _ in } }
         }
     }
