@@ -59,11 +59,13 @@ final class RunningCommand: Sendable {
         process.executableURL = URL(filePath: program)
         process.arguments = arguments
         process.environment = environment
-        process.standardOutput = try streams.emptyFile("output")
-        process.standardError = try streams.emptyFile("errors")
+        var files = [try streams.emptyFile("output"), try streams.emptyFile("errors")]
+        process.standardOutput = files[0]
+        process.standardError = files[1]
         if let input {
             try input.write(to: streams.url.appending(path: "input"))
-            process.standardInput = try FileHandle(forReadingFrom: streams.url.appending(path: "input"))
+            files.append(try FileHandle(forReadingFrom: streams.url.appending(path: "input")))
+            process.standardInput = files[2]
         } else {
             process.standardInput = FileHandle.nullDevice
         }
@@ -75,6 +77,8 @@ final class RunningCommand: Sendable {
             )
             ended.finish()
         }
+        // Foundation keeps what has ended, and reads past the end of a buffer when some 1,360 files are open.
+        defer { for file in files { try? file.close() } }
         try process.run()
         processIdentifier = process.processIdentifier
         line = ([program] + arguments).joined(separator: " ")
