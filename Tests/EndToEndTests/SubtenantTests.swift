@@ -3,7 +3,7 @@ import HawserTestServer
 import Testing
 
 /// A tenant with two machines and a subtenant, all at work in one repository of the provider.
-@Suite("Subtenants, and machines side by side")
+@Suite("Subtenants, and machines side by side", .timeLimit(.minutes(15)))
 struct SubtenantTests {
     private func machine(_ scene: ProviderScene, _ options: String..., name: String) async throws -> Workbench {
         let settings = scene.system.directory.path + "/" + name

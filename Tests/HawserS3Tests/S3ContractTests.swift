@@ -191,24 +191,22 @@ struct S3ContractTests {
         try await Self.run { store, server in
             let retrying = RetryingStore(store, clock: ManualClock(advancesItself: true))
             let length = 200
-            for count in 0..<length {
-                let object = TestObject(length: length, seed: UInt64(count))
-                server.add(ServerFault(.cutRequest(afterBytes: count), on: [.put]))
+            func cut(_ put: ServerFault.Effect, _ get: ServerFault.Effect, seed: Int) async throws {
+                let object = TestObject(length: length, seed: UInt64(seed))
+                server.add(ServerFault(put, on: [.put]))
                 #expect(try await retrying.put(object) == .created)
-                server.add(ServerFault(.cutBody(afterBytes: count), on: [.get]))
+                server.add(ServerFault(get, on: [.get]))
                 #expect(try await retrying.get(object.key, range: nil) == object.bytes)
                 try server.verifyAllFired()
                 server.removeFaults()
             }
+            for count in 0..<length {
+                try await cut(.cutRequest(afterBytes: count), .cutBody(afterBytes: count), seed: count)
+            }
             // Within the head of an answer; of an upload that was taken, too.
             for count in 0..<120 {
-                let object = TestObject(length: length, seed: UInt64(length + count))
-                server.add(ServerFault(.cutAnswer(afterBytes: count), on: [.put]))
-                #expect(try await retrying.put(object) == .created)
-                server.add(ServerFault(.cutAnswer(afterBytes: count), on: [.get]))
-                #expect(try await retrying.get(object.key, range: nil) == object.bytes)
-                try server.verifyAllFired()
-                server.removeFaults()
+                let effect = ServerFault.Effect.cutAnswer(afterBytes: count)
+                try await cut(effect, effect, seed: length + count)
             }
         }
     }

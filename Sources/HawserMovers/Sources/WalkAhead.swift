@@ -2,11 +2,11 @@ import HawserFormat
 import HawserStorage
 import Synchronization
 
-/// Runs `body` with a source whose walk has begun, some thousand entries ahead: beside opening the repository, where deriving
-/// the key takes one core and the others rest.
+/// Runs `body` with a source whose walk has begun, some thousand entries ahead: beside opening the repository, where
+/// deriving the key takes one core and the others rest.
 ///
-/// What was looked at so is at most a second older than the walk that the backup asks for; if that comes later, the walk begins
-/// anew. Returns when the walk has ended, which a file server that does not answer delays.
+/// What was looked at so is at most a second older than the walk that the backup asks for; if that comes later, the walk
+/// begins anew. Returns when the walk has ended, which a file server that does not answer delays.
 /// - Throws: what `body` throws; errors of the walk come to whoever walks the source it gets.
 public func withWalkAhead<Result>(
     of source: some BackupSource,

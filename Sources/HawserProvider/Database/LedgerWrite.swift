@@ -233,7 +233,7 @@ struct LedgerWrite {
     /// there all the same, over the limit or not; of a subtenant only up to its own limit, until a listing has found more,
     /// so that its word alone never takes room from its tenant.
     ///
-    /// - Parameter first: the lease to take from first, which is not settled yet.
+    /// - Parameter first: the lease to take from first: none that gave back what was not used.
     private mutating func book(_ bytes: Int, first: (id: ControlID, lease: Lease)? = nil) throws {
         guard bytes > 0 else { return }
         var left = bytes
@@ -242,7 +242,7 @@ struct LedgerWrite {
             try db.run("UPDATE lease SET remaining = remaining - ? WHERE id = ?", [drawn, id])
         }
         if let first, first.lease.remaining > 0 { try draw(min(left, first.lease.remaining), from: first.id.text) }
-        // Mostly there is none left, and a session can have thousands.
+        // Mostly nothing is left to take, and a session can have a thousand leases.
         let others =
             left == 0
             ? []
